@@ -1,0 +1,47 @@
+"""gwt_lab: explore crypto markets, reproduce papers and promote a strategy to the runner.
+
+Public names are loaded on first use, so that `import gwt_lab` stays fast::
+
+    import gwt_lab as gwt
+
+    market = gwt.synthetic_market(n_assets=12, n_bars=20_000, timeframe="1h", seed=7)
+    market.bars
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> the module that owns it
+_PUBLIC = {
+    # data
+    "Bars": "gwt_lab.market.bars",
+    "as_bars": "gwt_lab.market.as_bars",
+    "Instrument": "gwt_lab.market.instruments",
+    # errors
+    "GwtLabError": "gwt_lab.errors",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"gwt_lab has no name {name!r}; it has {', '.join(sorted(_PUBLIC))}")
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_PUBLIC))
+
+
+if TYPE_CHECKING:
+    from gwt_lab.errors import GwtLabError as GwtLabError
+    from gwt_lab.market.as_bars import as_bars as as_bars
+    from gwt_lab.market.bars import Bars as Bars
+    from gwt_lab.market.instruments import Instrument as Instrument

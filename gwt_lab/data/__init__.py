@@ -1,0 +1,1 @@
+"""From venues and files to clean bars: catalog, importers, quality checks, downloads, synthetic markets."""

@@ -1,0 +1,1 @@
+"""Facts that every clock shares: bars, time, instruments, fills and costs."""

@@ -1,0 +1,155 @@
+"""Timeframes and timestamps: every time inside gwt_lab is `datetime64[ns, UTC]` and labels a bar by its open."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gwt_lab.errors import DataError, UnknownNameError
+
+__all__ = [
+    "bars_per_year",
+    "check_timeframe",
+    "grid",
+    "on_grid",
+    "timeframe_ns",
+    "timeframe_of",
+    "timestamp",
+    "utc_index",
+]
+
+_UNIT_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 7 * 86_400 * 10**9}
+_PATTERN = re.compile(r"([1-9][0-9]*)([smhdw])")
+# Monday 1970-01-05: weeks open on Mondays, as every venue has them; all other steps count from the epoch.
+_FIRST_MONDAY_NS = 4 * _UNIT_NS["d"]
+# A number of seconds, milliseconds, microseconds or nanoseconds since 1970 that lies between 1980 and 2200.
+_EPOCH_UNITS = (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))
+_FIRST_SECOND, _LAST_SECOND = 315_532_800, 7_258_118_400
+
+
+def check_timeframe(timeframe: str) -> str:
+    """Return `timeframe` if it is one (`"1m"`, `"1h"`, `"1d"`, `"1w"`), ccxt's spelling.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is not; months have no fixed length and are refused.
+    """
+    if not isinstance(timeframe, str) or not _PATTERN.fullmatch(timeframe):
+        raise UnknownNameError(
+            f"timeframe must be a number and one of s, m, h, d, w (such as '1m', '1h', '1d'), got {timeframe!r}"
+        )
+    return timeframe
+
+
+def timeframe_ns(timeframe: str) -> int:
+    """Return the length of a bar in nanoseconds."""
+    check_timeframe(timeframe)
+    return int(timeframe[:-1]) * _UNIT_NS[timeframe[-1]]
+
+
+def bars_per_year(timeframe: str) -> float:
+    """Return how many bars 365 days hold; crypto trades around the clock."""
+    return 365 * _UNIT_NS["d"] / timeframe_ns(timeframe)
+
+
+def timeframe_of(index: pd.DatetimeIndex) -> str:
+    """Return the timeframe of an index of open times: its most frequent step.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two times, or the most frequent step is not a timeframe.
+    """
+    if len(index) < 2:
+        raise DataError(f"the timeframe needs at least 2 distinct times, got {len(index)}: pass timeframe='1h'")
+    steps, counts = np.unique(np.diff(np.unique(index.asi8)), return_counts=True)
+    if not len(steps):
+        raise DataError("the timeframe needs at least 2 distinct times, got 1: pass timeframe='1h'")
+    step = int(steps[np.argmax(counts)])
+    for unit in ("w", "d", "h", "m", "s"):
+        if step % _UNIT_NS[unit] == 0:
+            return f"{step // _UNIT_NS[unit]}{unit}"
+    raise DataError(f"the most frequent step between times is {pd.Timedelta(step)}, which is no timeframe")
+
+
+def grid(start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DatetimeIndex:
+    """Return every open time from `start` to `end`, both included."""
+    step = timeframe_ns(timeframe)
+    steps = np.arange((end.value - start.value) // step + 1, dtype=np.int64)
+    return pd.DatetimeIndex(start.value + steps * step, tz="UTC", name="datetime")
+
+
+def on_grid(times_ns: np.ndarray, timeframe: str) -> np.ndarray:
+    """Return a mask of the times that a venue's clock could have opened a bar at."""
+    origin = _FIRST_MONDAY_NS if timeframe.endswith("w") else 0
+    return np.equal((times_ns - origin) % timeframe_ns(timeframe), 0)
+
+
+def utc_index(times: Any, *, name: str = "timestamp") -> pd.DatetimeIndex:
+    """Convert times to `datetime64[ns, UTC]`.
+
+    Parameters
+    ----------
+    times : array_like of shape (n,)
+        Datetimes of any unit (naive means UTC), ISO strings, or numbers since 1970 in s, ms, µs or ns; the unit of
+        numbers is recognised by their size and must be one and the same.
+    name : str
+        What to call the column in an error.
+
+    Raises
+    ------
+    DataError
+        If a time is missing or unreadable, or numbers mix units.
+    """
+    values = pd.Series(np.asarray(times) if not isinstance(times, (pd.Series, pd.Index)) else times)
+    if isinstance(values.dtype, pd.DatetimeTZDtype) or np.issubdtype(
+        getattr(values.dtype, "type", object), np.datetime64
+    ):
+        index = pd.DatetimeIndex(values)
+    elif pd.api.types.is_numeric_dtype(values):
+        index = pd.DatetimeIndex(_from_epoch(values.to_numpy(), name), tz="UTC")
+    else:
+        try:
+            index = pd.DatetimeIndex(pd.to_datetime(values, utc=True, format="ISO8601"))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{name} holds something that is not a time: {error}") from None
+    if index.hasnans:
+        raise DataError(f"{name} is missing in row {int(np.argmax(index.isna()))}: every bar needs its open time")
+    index = index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")
+    return pd.DatetimeIndex(index.as_unit("ns"), name="datetime")
+
+
+def _from_epoch(numbers: np.ndarray, name: str) -> np.ndarray:
+    """Convert numbers since 1970 to datetime64[ns], recognising the unit."""
+    if not np.isfinite(numbers.astype(float)).all():
+        raise DataError(f"{name} has a missing number in row {int(np.argmin(np.isfinite(numbers.astype(float))))}")
+    if not len(numbers):
+        return np.array([], dtype="datetime64[ns]")
+    for unit, per_second in _EPOCH_UNITS:
+        inside = (numbers >= _FIRST_SECOND * per_second) & (numbers <= _LAST_SECOND * per_second)
+        if inside.all():
+            if unit == "s" and not np.issubdtype(numbers.dtype, np.integer):
+                return np.round(numbers * 1e3).astype("int64").astype("datetime64[ms]").astype("datetime64[ns]")
+            return numbers.astype("int64").astype(f"datetime64[{unit}]").astype("datetime64[ns]")
+        if inside.any():
+            row = int(np.argmin(inside))
+            raise DataError(
+                f"{name} mixes time units: most are {unit}, row {row} holds {numbers[row]}; convert them to one unit"
+            )
+    raise DataError(f"{name} holds {numbers[0]}, which is no time between 1980 and 2200 in s, ms, µs or ns")
+
+
+def timestamp(when: Any) -> pd.Timestamp:
+    """Return one time as `Timestamp` in UTC with nanosecond unit; naive means UTC."""
+    try:
+        moment = pd.Timestamp(when)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{when!r} is not a time: write it like 2021-01-01 or 2021-01-01T12:00 ({error})") from None
+    if moment is pd.NaT:
+        raise DataError("a time was wanted, got a missing value")
+    moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+    return moment.as_unit("ns")

@@ -1,0 +1,1 @@
+"""From results to a verdict to a signed bundle."""

@@ -1,0 +1,1 @@
+"""The gates that decide whether a run may be promoted."""

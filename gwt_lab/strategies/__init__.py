@@ -1,0 +1,1 @@
+"""Features, model and allocation as one frozen object with two clocks: weights(bars) and decide(state, bar)."""

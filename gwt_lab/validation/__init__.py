@@ -1,0 +1,1 @@
+"""Facts about honesty, with no knowledge of models: causality checks, purged splits, statistics."""
