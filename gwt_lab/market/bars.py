@@ -346,7 +346,7 @@ def find_gaps(close: pd.DataFrame, known: pd.DataFrame | None = None) -> pd.Data
         for begin, stop in pairwise(change):
             reason = code[begin, column]
             if reason >= 0:
-                rows.append((close.columns[column], begin, stop - 1, GAP_REASONS[reason]))
+                rows.append((close.columns[column], int(begin), int(stop) - 1, GAP_REASONS[reason]))
     if not rows:
         return _no_gaps()
     symbols, starts, ends, reasons = zip(*rows, strict=True)

@@ -83,7 +83,7 @@ def grid(start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DatetimeI
     return pd.DatetimeIndex(start.value + steps * step, tz="UTC", name="datetime")
 
 
-def on_grid(times_ns: np.ndarray, timeframe: str) -> np.ndarray:
+def on_grid(times_ns: np.ndarray, timeframe: str) -> Any:
     """Return a mask of the times that a venue's clock could have opened a bar at."""
     origin = _FIRST_MONDAY_NS if timeframe.endswith("w") else 0
     return np.equal((times_ns - origin) % timeframe_ns(timeframe), 0)
