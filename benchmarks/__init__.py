@@ -1,0 +1,1 @@
+"""Figures measured on this machine: equality first, then time. `make bench`, or `python -m benchmarks NAME ...`."""
