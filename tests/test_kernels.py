@@ -1,0 +1,62 @@
+"""The kernel decorator: compiled, cached in a place that can be written, announced once and only when it compiles."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+KERNEL = """
+from gwt_lab.kernels import kernel
+
+@kernel
+def total(values):
+    result = 0.0
+    for value in values:
+        result += value
+    return result
+"""
+USE = """
+import sys; sys.path.insert(0, {folder!r})
+import numpy as np
+from gwt_lab_probe import total
+print(total(np.ones(5)))
+"""
+
+
+def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    settings = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"} | environment
+    command = [sys.executable, "-c", USE.format(folder=str(folder))]
+    return subprocess.run(command, capture_output=True, text=True, env=settings, check=False, timeout=120)
+
+
+def test_compilation_is_announced_once_and_the_cache_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "gwt_lab_probe.py").write_text(KERNEL)
+    cold = run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert cold.stdout == "5.0\n", cold.stderr
+    assert cold.stderr.count("compiling kernels") == 1
+    warm = run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert warm.stdout == "5.0\n"
+    assert warm.stderr == ""
+
+
+def test_the_cache_moves_where_neither_source_nor_home_can_be_written(tmp_path: Path) -> None:
+    code = (
+        "import os; real = os.access; os.access = lambda path, mode: False; "
+        "import gwt_lab.kernels, tempfile; print(os.environ['NUMBA_CACHE_DIR'].startswith(tempfile.gettempdir()))"
+    )
+    settings = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=settings, check=False, timeout=120
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
+def test_a_cache_folder_that_the_user_names_is_kept(tmp_path: Path) -> None:
+    code = "import gwt_lab.kernels, os; print(os.environ['NUMBA_CACHE_DIR'])"
+    settings = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=settings, check=False, timeout=120
+    )
+    assert done.stdout.strip() == str(tmp_path)
