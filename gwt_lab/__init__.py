@@ -21,6 +21,7 @@ _PUBLIC = {
     "Bars": "gwt_lab.market.bars",
     "as_bars": "gwt_lab.market.as_bars",
     "Instrument": "gwt_lab.market.instruments",
+    "check_causal": "gwt_lab.validation.causality",
     # errors
     "GwtLabError": "gwt_lab.errors",
 }
@@ -45,3 +46,4 @@ if TYPE_CHECKING:
     from gwt_lab.market.as_bars import as_bars as as_bars
     from gwt_lab.market.bars import Bars as Bars
     from gwt_lab.market.instruments import Instrument as Instrument
+    from gwt_lab.validation.causality import check_causal as check_causal
