@@ -22,6 +22,7 @@ _PUBLIC = {
     "as_bars": "gwt_lab.market.as_bars",
     "Instrument": "gwt_lab.market.instruments",
     "check_causal": "gwt_lab.validation.causality",
+    "export_qlib": "gwt_lab.data.qlib_export",
     # errors
     "GwtLabError": "gwt_lab.errors",
 }
@@ -42,6 +43,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from gwt_lab.data.qlib_export import export_qlib as export_qlib
     from gwt_lab.errors import GwtLabError as GwtLabError
     from gwt_lab.market.as_bars import as_bars as as_bars
     from gwt_lab.market.bars import Bars as Bars
