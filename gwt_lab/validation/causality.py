@@ -368,20 +368,35 @@ def _differences(whole: pd.DataFrame, part: pd.DataFrame, tolerance: float) -> I
     if not len(whole):
         return
     times = _times(whole)
+    if whole.columns.equals(part.columns) and _numeric(whole) and _numeric(part):
+        wrong = ~_near(whole.to_numpy(np.float64), part.to_numpy(np.float64), tolerance)
+        for position in np.flatnonzero(wrong.any(axis=0)):
+            yield str(whole.columns[position]), times[wrong[:, position]].min()
+        return
     for name in whole.columns.union(part.columns, sort=False):
         if name not in whole.columns or name not in part.columns:
             yield str(name), times[0]
             continue
-        wrong = ~_equal(whole[name], part[name], tolerance)
-        if wrong.any():
-            yield str(name), times[wrong].min()
+        differing = ~_equal(whole[name], part[name], tolerance)
+        if differing.any():
+            yield str(name), times[differing].min()
+
+
+def _numeric(frame: pd.DataFrame) -> bool:
+    return all(isinstance(kind, np.dtype) and kind.kind in "fiub" for kind in frame.dtypes)
+
+
+def _near(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
+    equal = (a == b) | (np.isnan(a) & np.isnan(b))
+    if tolerance:
+        with np.errstate(invalid="ignore"):
+            equal |= np.abs(a - b) <= tolerance * (1 + np.abs(a))
+    return np.asarray(equal)
 
 
 def _equal(left: pd.Series, right: pd.Series, tolerance: float) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(left) and pd.api.types.is_numeric_dtype(right):
-        a, b = left.to_numpy(dtype=np.float64, na_value=np.nan), right.to_numpy(dtype=np.float64, na_value=np.nan)
-        with np.errstate(invalid="ignore"):
-            near = (a == b) | (np.abs(a - b) <= tolerance * (1 + np.abs(a))) if tolerance else a == b
-        return np.asarray(near | (np.isnan(a) & np.isnan(b)))
+        a, b = (column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (left, right))
+        return _near(a, b, tolerance)
     same = (left.to_numpy(dtype=object) == right.to_numpy(dtype=object)) | (left.isna() & right.isna()).to_numpy()
     return np.asarray(same, dtype=bool)

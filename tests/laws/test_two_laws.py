@@ -1,0 +1,48 @@
+"""The two laws on everything that turns bars into features, exactly (no tolerance)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from gwt_lab.features.alpha158 import ALPHA158_LOOKBACK, alpha158
+from gwt_lab.market.bars import Bars
+from gwt_lab.validation.causality import check_causal
+from tests.oracles.markets import random_bars
+
+FEATURES: dict[str, tuple[Callable[[Bars], pd.DataFrame], int | None]] = {
+    "alpha158": (alpha158, ALPHA158_LOOKBACK),
+    "alpha158 as qlib": (lambda bars: alpha158(bars, qlib_compatible=True), None),
+}
+MARKETS = {
+    "whole": random_bars(4, 420, seed=11),
+    "with holes": random_bars(4, 420, seed=12, holes=0.1),
+    "an odd start": random_bars(3, 420, seed=13, holes=0.02, start="2023-03-05 07:00"),
+}
+
+
+@pytest.mark.parametrize("market", MARKETS)
+@pytest.mark.parametrize("name", FEATURES)
+def test_causal_and_finite_memory(name: str, market: str) -> None:
+    function, lookback = FEATURES[name]
+    report = check_causal(function, MARKETS[market], lookback=lookback, n_cuts=6)
+    assert report.passed, str(report)
+    if lookback is not None:
+        assert report.checked["memory"] >= 6
+
+
+@pytest.mark.parametrize("name", [name for name, (_, lookback) in FEATURES.items() if lookback])
+def test_the_laws_can_fail(name: str) -> None:
+    """The same features one row too early, and with a shorter declared memory, do not pass."""
+    function, lookback = FEATURES[name]
+    assert lookback is not None
+
+    def early(bars: Bars) -> pd.DataFrame:
+        return function(bars).groupby(level="instrument").shift(-1)
+
+    def forgetful() -> Any:
+        return check_causal(function, MARKETS["whole"], lookback=lookback // 3, n_cuts=6)
+
+    assert not check_causal(early, MARKETS["whole"], n_cuts=4).passed
+    assert {leak.law for leak in forgetful().leaks} == {"memory"}
