@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -14,19 +13,32 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import DataError, ShapeError, UnknownNameError
+from gwt_lab.market.gaps import GAP_REASONS, clip_gaps, find_gaps, gaps_from_json, gaps_json, known_gaps, no_gaps
 from gwt_lab.market.instruments import Instrument, unified_symbol
 from gwt_lab.market.time import check_timeframe, grid, on_grid, timeframe_ns, timeframe_of, timestamp, utc_index
 
-__all__ = ["FIELDS", "GAP_REASONS", "Bars"]
+__all__ = ["FIELDS", "GAP_REASONS", "Bars", "find_gaps"]
 
 FIELDS = ("open", "high", "low", "close", "volume")
-GAP_REASONS = ("outage", "not listed", "no trade")
-_GAP_COLUMNS = ["symbol", "start", "end", "reason"]
 
 
-def _no_gaps() -> pd.DataFrame:
-    times = pd.DatetimeIndex([], tz="UTC").as_unit("ns")
-    return pd.DataFrame({"symbol": pd.Series([], dtype=object), "start": times, "end": times, "reason": []})
+class _Frame:
+    """A field of `Bars` that hands out copies, so that no assignment to what was handed out reaches the bars.
+
+    pandas copies on write: the memory is shared until someone writes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._slot = f"_{name}"
+
+    def __get__(self, bars: Any, owner: type | None = None) -> Any:
+        if bars is None:
+            return self
+        frame = bars.__dict__[self._slot]
+        return None if frame is None else frame.copy(deep=False)
+
+    def __set__(self, bars: Any, frame: Any) -> None:
+        bars.__dict__[self._slot] = frame.copy(deep=False) if isinstance(frame, pd.DataFrame) else frame
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,48 +75,48 @@ class Bars:
     volume: pd.DataFrame
     timeframe: str
     quote_volume: pd.DataFrame | None = None
-    gaps: pd.DataFrame = field(default_factory=_no_gaps)
+    gaps: pd.DataFrame = field(default_factory=no_gaps)
     instruments: Mapping[str, Instrument] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_timeframe(self.timeframe)
-        index, columns = self.close.index, self.close.columns
-        if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
-            raise DataError("bars need a UTC DatetimeIndex of open times: use Bars.from_frame")
         for name in (*FIELDS, "quote_volume"):
-            frame = getattr(self, name)
-            if frame is None:
+            if name == "quote_volume" and self.quote_volume is None:
                 continue
-            if frame.shape != self.close.shape or not frame.index.equals(index) or not frame.columns.equals(columns):
-                raise ShapeError(
-                    f"{name} must have the index and columns of close, shape {self.close.shape}, got {frame.shape}"
-                )
-        if len(index) > 1 and not (np.diff(index.asi8) == timeframe_ns(self.timeframe)).all():
-            raise DataError(
-                f"bars need every open time, one {self.timeframe} apart: use Bars.from_frame, which adds gaps"
-            )
-        object.__setattr__(self, "instruments", MappingProxyType(dict(self.instruments)))
+            self.__dict__[f"_{name}"] = _float_panel(self.__dict__[f"_{name}"], name)
+        _check_axes(self)
+        self.__dict__["_gaps"] = known_gaps(self.gaps)
+        rules = {unified_symbol(symbol): rule for symbol, rule in self.instruments.items()}
+        object.__setattr__(self, "instruments", MappingProxyType(rules))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a mapping proxy cannot be pickled, and worker processes get their bars pickled
+        return self.__dict__ | {"instruments": dict(self.instruments)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"instruments": MappingProxyType(state["instruments"])})
 
     # ------------------------------------------------------------------------------------------ what it holds
     @property
     def index(self) -> pd.DatetimeIndex:
         """Open times, UTC, without holes."""
-        return self.close.index
+        index: pd.DatetimeIndex = self.__dict__["_close"].index
+        return index
 
     @property
     def symbols(self) -> list[str]:
         """Unified symbols, in column order."""
-        return list(self.close.columns)
+        return list(self.__dict__["_close"].columns)
 
     @property
     def n_times(self) -> int:
         """Number of rows, gaps included."""
-        return len(self.close)
+        return len(self.__dict__["_close"])
 
     @property
     def n_symbols(self) -> int:
         """Number of columns."""
-        return len(self.close.columns)
+        return len(self.__dict__["_close"].columns)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,9 +128,12 @@ class Bars:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of timeframe, symbols, times and values; equal content has an equal hash on every machine."""
+        """SHA-256 of timeframe, symbols, times and values; equal content has an equal hash on every machine.
+
+        "60m" and "1h" are equal content; every NaN is one NaN, and -0.0 is 0.0.
+        """
         digest = hashlib.sha256()
-        digest.update(repr((self.timeframe, self.symbols)).encode())
+        digest.update(repr((timeframe_ns(self.timeframe), self.symbols)).encode())
         digest.update(self.index.asi8.astype("<i8").tobytes())
         for name in (*FIELDS, "quote_volume"):
             frame = getattr(self, name)
@@ -156,6 +171,8 @@ class Bars:
         ------
         UnknownNameError
             If a symbol is not in the bars; the message lists those that are.
+        DataError
+            If a symbol is asked for twice, or none at all.
         """
         columns = self.symbols if symbols is None else self._known(symbols)
         first = self.index[0] if start is None and self.n_times else (None if start is None else timestamp(start))
@@ -171,7 +188,7 @@ class Bars:
         return replace(
             self,
             **frames,
-            gaps=_clip_gaps(self.gaps, columns, self.index[rows]),
+            gaps=clip_gaps(self.gaps, columns, self.index[rows]),
             instruments={name: rule for name, rule in self.instruments.items() if name in columns},
         )
 
@@ -180,6 +197,10 @@ class Bars:
         unknown = [name for name in wanted if name not in self.close.columns]
         if unknown:
             raise UnknownNameError(f"no such symbol {', '.join(unknown)}; these bars have {', '.join(self.symbols)}")
+        if not wanted:
+            raise DataError(f"no symbol was asked for; leave symbols away for all of {', '.join(self.symbols)}")
+        if len(set(wanted)) < len(wanted):
+            raise DataError(f"a symbol was asked for twice in {', '.join(wanted)}; name each once")
         return wanted
 
     def head(self, n: int) -> Bars:
@@ -200,16 +221,19 @@ class Bars:
     def to_frame(self) -> pd.DataFrame:
         """Return the long frame: columns timestamp, open, high, low, close, volume[, quote_volume], symbol.
 
-        Missing bars are left out; rows are ordered by symbol, then time.
+        Missing bars (rows without any value) are left out; rows are ordered by symbol, then time. `attrs` carries the
+        timeframe and, as JSON, the reasons of the gaps, where :meth:`from_frame` finds them.
         """
-        names = [name for name in (*FIELDS, "quote_volume") if getattr(self, name) is not None]
-        columns: dict[str, Any] = {"timestamp": self.index.repeat(1).append([self.index] * (self.n_symbols - 1))}
-        for name in names:
-            columns[name] = getattr(self, name).to_numpy().T.reshape(-1)
-        columns["symbol"] = np.repeat(np.array(self.symbols, dtype=object), self.n_times)
+        names = [name for name in (*FIELDS, "quote_volume") if self.__dict__[f"_{name}"] is not None]
+        values = {name: self.__dict__[f"_{name}"].to_numpy().T.reshape(-1) for name in names}
+        kept = np.flatnonzero(~np.logical_and.reduce([np.isnan(column) for column in values.values()]))
+        columns: dict[str, Any] = {"timestamp": self.index[kept % max(self.n_times, 1)].rename(None)}
+        columns |= {name: column[kept] for name, column in values.items()}
+        columns["symbol"] = pd.Categorical.from_codes(kept // max(self.n_times, 1), self.symbols).astype("str")
         frame = pd.DataFrame(columns)
-        frame = frame[~np.isnan(frame["close"].to_numpy())].reset_index(drop=True)
         frame.attrs["timeframe"] = self.timeframe
+        if len(self.gaps):
+            frame.attrs["gaps"] = gaps_json(self.gaps)
         return frame
 
     @classmethod
@@ -229,9 +253,10 @@ class Bars:
             Columns timestamp (any time unit), open, high, low, close, volume, symbol and optionally quote_volume; any
             row order.
         timeframe : str, optional
-            Recognised from the most frequent step if not given.
+            Recognised from the most frequent step if not given; a frame that :meth:`to_frame` made remembers it.
         gaps : DataFrame, optional
-            Known reasons; those of other missing bars are inferred.
+            Known reasons (columns symbol, start, end, reason); those of other missing bars are inferred. A frame that
+            :meth:`to_frame` made remembers them.
         instruments : mapping, optional
             Trading rules by symbol.
 
@@ -240,6 +265,9 @@ class Bars:
         DataError
             If columns are missing, a bar appears twice, or a time lies off the grid of `timeframe`.
         """
+        if not frame.columns.is_unique:
+            twice = sorted(set(map(str, frame.columns[frame.columns.duplicated()])))
+            raise DataError(f"the long frame has column {', '.join(twice)} more than once; drop or rename one of each")
         missing = [name for name in ("timestamp", *FIELDS, "symbol") if name not in frame.columns]
         if missing:
             raise DataError(
@@ -250,19 +278,76 @@ class Bars:
             raise DataError("the frame has no rows; bars need at least one")
         times = utc_index(frame["timestamp"])
         symbols, columns = _symbol_codes(frame["symbol"])
-        step = check_timeframe(timeframe) if timeframe else timeframe_of(times)
+        step = check_timeframe(timeframe) if timeframe else _recognised(times, frame.attrs.get("timeframe"))
         index = _complete_grid(times, step)
         rows = (times.asi8 - index.asi8[0]) // timeframe_ns(step)
         _refuse_duplicates(rows, columns, times, symbols)
         names = [*FIELDS] + (["quote_volume"] if "quote_volume" in frame.columns else [])
         panels = {name: _panel(frame[name], rows, columns, index, symbols) for name in names}
-        known = _no_gaps() if gaps is None else gaps
+        if gaps is None and "gaps" in frame.attrs:
+            gaps = gaps_from_json(frame.attrs["gaps"])
         return cls(
             **panels,
             timeframe=step,
-            gaps=find_gaps(panels["close"], known),
+            gaps=find_gaps(panels["close"], gaps),
             instruments=dict(instruments or {}),
         )
+
+
+for _name in (*FIELDS, "quote_volume", "gaps"):
+    # after `dataclass` has read the class, which would take a descriptor for a default
+    setattr(Bars, _name, _Frame(_name))
+
+
+def _float_panel(frame: Any, name: str) -> pd.DataFrame:
+    if not isinstance(frame, pd.DataFrame):
+        raise ShapeError(f"{name} must be a DataFrame of (n_times, n_symbols), got {type(frame).__name__}")
+    if all(kind == np.float64 for kind in frame.dtypes):
+        return frame
+    try:
+        return frame.astype(np.float64)
+    except (ValueError, TypeError):
+        raise DataError(f"{name} must hold numbers, got {sorted({str(kind) for kind in frame.dtypes})}") from None
+
+
+def _check_axes(bars: Bars) -> None:
+    """Refuse panels that differ, symbols that repeat, and times that are not every open time of the timeframe."""
+    close = bars.__dict__["_close"]
+    for name in (*FIELDS, "quote_volume"):
+        frame = bars.__dict__[f"_{name}"]
+        if frame is None:
+            continue
+        if frame.shape != close.shape or not frame.index.equals(close.index) or not frame.columns.equals(close.columns):
+            raise ShapeError(
+                f"{name} must have the index and columns of close, shape {close.shape}, got {frame.shape}; build bars "
+                "with Bars.from_frame"
+            )
+    symbols = list(close.columns)
+    if not symbols or len(set(symbols)) < len(symbols) or symbols != [unified_symbol(name) for name in symbols]:
+        raise DataError(f"bars need at least one symbol, each once, written like BTC/USDT; got {symbols[:8]}")
+    if str(close.index.dtype) != "datetime64[ns, UTC]":
+        raise DataError(
+            f"bars need an index of UTC open times (datetime64[ns, UTC]), got {close.index.dtype}: use Bars.from_frame"
+        )
+    step = timeframe_ns(bars.timeframe)
+    if (np.diff(close.index.asi8) != step).any() or not on_grid(close.index.asi8[:1], bars.timeframe).all():
+        raise DataError(
+            f"bars need every open time, one {bars.timeframe} apart: use Bars.from_frame, which adds the missing ones"
+        )
+
+
+def _recognised(times: pd.DatetimeIndex, remembered: str | None) -> str:
+    """Return the timeframe that the times show; the remembered one where they leave room for it.
+
+    pandas keeps `attrs` through a resampling, so what the frame remembers counts only if the times do not all lie on
+    the grid of a longer step.
+    """
+    if remembered is None:
+        return timeframe_of(times)
+    if len(times) < 2 or times.asi8.min() == times.asi8.max():
+        return check_timeframe(remembered)
+    seen = timeframe_of(times)
+    return seen if on_grid(times.asi8, seen).all() else check_timeframe(remembered)
 
 
 def _symbol_codes(column: pd.Series) -> tuple[list[str], np.ndarray]:
@@ -282,13 +367,14 @@ def _complete_grid(times: pd.DatetimeIndex, timeframe: str) -> pd.DatetimeIndex:
             f"{int(off.sum())} of {len(times)} times do not open a bar of {timeframe}, the first is "
             f"{times[int(np.argmax(off))]}; check the timeframe and time zone (`gwt data check`)"
         )
-    index = grid(times.min(), times.max(), timeframe)
-    if len(index) > 50 * max(len(times), 1000):
+    first, last = times.min(), times.max()
+    length = (last.value - first.value) // timeframe_ns(timeframe) + 1
+    if length > 50 * max(len(times), 1000):
         raise DataError(
-            f"{len(times)} bars spread over {len(index):,} times of {timeframe} from {index[0]} to {index[-1]}: "
+            f"{len(times)} bars spread over {length:,} times of {timeframe} from {first} to {last}: "
             f"a time is probably wrong by years; check the first and last rows"
         )
-    return index
+    return grid(first, last, timeframe)
 
 
 def _refuse_duplicates(rows: np.ndarray, columns: np.ndarray, times: pd.DatetimeIndex, symbols: list[str]) -> None:
@@ -313,63 +399,3 @@ def _panel(
     panel = np.full((len(index), len(symbols)), np.nan)
     panel[rows, columns] = numbers
     return pd.DataFrame(panel, index=index, columns=pd.Index(symbols, name="symbol"), copy=False)
-
-
-def find_gaps(close: pd.DataFrame, known: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the missing bars of a close panel as intervals with their reason.
-
-    Parameters
-    ----------
-    close : DataFrame of shape (n_times, n_symbols)
-        NaN where there is no bar.
-    known : DataFrame, optional
-        Gaps whose reason is known; an inferred gap inside a known one takes its reason.
-
-    Returns
-    -------
-    DataFrame
-        Columns symbol, start, end, reason (`GAP_REASONS`). Before a symbol's first and after its last bar it is `not
-        listed`; where every listed symbol (two at least) is missing it is an `outage`; else `no trade`.
-    """
-    missing = close.isna().to_numpy()
-    n_times, n_symbols = missing.shape
-    present = ~missing
-    first = np.where(present.any(axis=0), present.argmax(axis=0), n_times)
-    last = np.where(present.any(axis=0), n_times - 1 - present[::-1].argmax(axis=0), -1)
-    position = np.arange(n_times)[:, None]
-    listed = (position >= first) & (position <= last)
-    all_out = (listed.sum(axis=1) >= 2) & ~(present & listed).any(axis=1)
-    code = np.where(~missing, -1, np.where(~listed, 1, np.where(all_out[:, None], 0, 2)))
-    rows: list[tuple[str, int, int, str]] = []
-    for column in range(n_symbols):
-        change = np.flatnonzero(np.diff(code[:, column], prepend=-2, append=-2))
-        for begin, stop in pairwise(change):
-            reason = code[begin, column]
-            if reason >= 0:
-                rows.append((close.columns[column], int(begin), int(stop) - 1, GAP_REASONS[reason]))
-    if not rows:
-        return _no_gaps()
-    symbols, starts, ends, reasons = zip(*rows, strict=True)
-    gaps = pd.DataFrame(
-        {"symbol": symbols, "start": close.index[list(starts)], "end": close.index[list(ends)], "reason": reasons}
-    )
-    return _with_known(gaps, known)
-
-
-def _with_known(gaps: pd.DataFrame, known: pd.DataFrame | None) -> pd.DataFrame:
-    if known is None or known.empty:
-        return gaps
-    gaps = gaps.copy()
-    for _, row in known.iterrows():
-        inside = (gaps["symbol"] == row["symbol"]) & (gaps["start"] >= row["start"]) & (gaps["end"] <= row["end"])
-        gaps.loc[inside, "reason"] = row["reason"]
-    return gaps
-
-
-def _clip_gaps(gaps: pd.DataFrame, symbols: list[str], index: pd.DatetimeIndex) -> pd.DataFrame:
-    if gaps.empty or not len(index):
-        return _no_gaps()
-    kept = gaps[gaps["symbol"].isin(symbols) & (gaps["end"] >= index[0]) & (gaps["start"] <= index[-1])].copy()
-    kept["start"] = kept["start"].clip(lower=index[0])
-    kept["end"] = kept["end"].clip(upper=index[-1])
-    return kept.reset_index(drop=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,13 +17,24 @@ _QUOTES = (
 )  # fmt: skip
 
 
+# Coins whose own names end like a quote currency; the quotes themselves are not cut either.
+_WHOLE = frozenset(
+    {*_QUOTES, "WBTC", "TBTC", "HBTC", "RENBTC", "WETH", "STETH", "WSTETH", "CBETH", "RETH", "SUSD", "GUSD"}
+)
+
+
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """Return base and quote of `BTC/USDT`, `BTC-USDT`, `BTC_USDT` or `BTCUSDT`; the quote is empty if unknown."""
-    name = symbol.strip().upper()
+    """Return base and quote of `BTC/USDT`, `BTC-USDT`, `BTC_USDT` or `BTCUSDT`; the quote is empty if unknown.
+
+    What follows a colon (the currency that a perpetual settles in) belongs to neither.
+    """
+    name = "".join(symbol.split()).upper().partition(":")[0]
+    if name in _WHOLE:
+        return name, ""
     for separator in ("/", "-", "_"):
         if separator in name:
-            base, _, rest = name.partition(separator)
-            return base, rest.partition(":")[0]
+            base, _, quote = name.partition(separator)
+            return base, quote
     for quote in _QUOTES:
         if name.endswith(quote) and len(name) > len(quote):
             return name[: -len(quote)], quote
@@ -30,13 +42,18 @@ def split_symbol(symbol: str) -> tuple[str, str]:
 
 
 def unified_symbol(symbol: str) -> str:
-    """Return ccxt's unified spelling, `BTC/USDT` (`BTC/USDT:USDT` for a perpetual stays as it is)."""
-    if not isinstance(symbol, str) or not symbol.strip():
+    """Return ccxt's unified spelling, `BTC/USDT` (`BTC/USDT:USDT` for a perpetual stays as it is).
+
+    Raises
+    ------
+    DataError
+        If it is no text, or no name is left of it.
+    """
+    base, quote = split_symbol(symbol) if isinstance(symbol, str) else ("", "")
+    if not base:
         raise DataError(f"a symbol must be a non-empty text such as 'BTC/USDT', got {symbol!r}")
-    if "/" in symbol:
-        return symbol.strip().upper()
-    base, quote = split_symbol(symbol)
-    return f"{base}/{quote}" if quote else base
+    settle = "".join(symbol.split()).upper().partition(":")[2]
+    return (f"{base}/{quote}" if quote else base) + (f":{settle}" if settle else "")
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,14 @@ class Instrument:
     valid_from: str = ""
     venue: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "symbol", unified_symbol(self.symbol))
+        for name in ("price_tick", "amount_lot", "min_amount", "min_notional", "maker_fee", "taker_fee"):
+            value = getattr(self, name)
+            # a maker's fee below zero is a rebate
+            if not isinstance(value, (int, float)) or not math.isfinite(value) or (value < 0 and name != "maker_fee"):
+                raise DataError(f"{name} of {self.symbol} must be a finite number from 0 on, got {value!r}")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as plain values for JSON."""
         return asdict(self)
@@ -83,4 +108,6 @@ class Instrument:
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown:
             raise DataError(f"instrument has unknown keys {sorted(unknown)}; it has {sorted(cls.__dataclass_fields__)}")
+        if "symbol" not in values:
+            raise DataError(f"an instrument needs its symbol, got only {sorted(values)}")
         return cls(**values)

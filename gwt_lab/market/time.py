@@ -13,6 +13,7 @@ from gwt_lab.errors import DataError, UnknownNameError
 __all__ = [
     "bars_per_year",
     "check_timeframe",
+    "epoch_units",
     "grid",
     "on_grid",
     "timeframe_ns",
@@ -105,51 +106,104 @@ def utc_index(times: Any, *, name: str = "timestamp") -> pd.DatetimeIndex:
     DataError
         If a time is missing or unreadable, or numbers mix units.
     """
-    values = pd.Series(np.asarray(times) if not isinstance(times, (pd.Series, pd.Index)) else times)
-    if isinstance(values.dtype, pd.DatetimeTZDtype) or np.issubdtype(
-        getattr(values.dtype, "type", object), np.datetime64
-    ):
-        index = pd.DatetimeIndex(values)
-    elif pd.api.types.is_numeric_dtype(values):
-        index = pd.DatetimeIndex(_from_epoch(values.to_numpy(), name), tz="UTC")
+    if not isinstance(times, (pd.Series, pd.Index)):
+        times = np.asarray(times)
+        if times.ndim != 1:
+            raise DataError(f"{name} must be one column of times, got an array of shape {times.shape}")
+    values = pd.Series(times)
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if pd.api.types.infer_dtype(values) in ("integer", "floating", "mixed-integer-float"):
+        index = pd.DatetimeIndex(_from_epoch(values, name), tz="UTC")
     else:
         try:
             index = pd.DatetimeIndex(pd.to_datetime(values, utc=True, format="ISO8601"))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{name} holds something that is not a time: {error}") from None
+            raise DataError(f"{name} holds something that is not a time: {_first_line(error)}") from None
     if index.hasnans:
         raise DataError(f"{name} is missing in row {int(np.argmax(index.isna()))}: every bar needs its open time")
-    index = index.tz_localize("UTC") if index.tz is None else index.tz_convert("UTC")
-    return pd.DatetimeIndex(index.as_unit("ns"), name="datetime")
+    try:
+        return pd.DatetimeIndex(index.as_unit("ns"), name="datetime")
+    except ValueError as error:  # a year that nanoseconds do not reach
+        raise DataError(f"{name} holds a time out of range: {_first_line(error)}; check its unit") from None
 
 
-def _from_epoch(numbers: np.ndarray, name: str) -> np.ndarray:
+def _first_line(error: Exception) -> str:
+    """Return what pandas says without its list of hints, which speak of parameters our callers do not have."""
+    return str(error).partition("\n")[0].partition(". You might")[0]
+
+
+def epoch_units(numbers: np.ndarray) -> np.ndarray:
+    """Return the position in s, ms, µs, ns of each number's unit since 1970, by its size; -1 for none of them.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n,)
+        Finite numbers.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        int8.
+    """
+    found = np.full(len(numbers), -1, dtype=np.int8)
+    for position, (_, per_second) in enumerate(_EPOCH_UNITS):
+        found[(numbers >= _FIRST_SECOND * per_second) & (numbers <= _LAST_SECOND * per_second)] = position
+    return found
+
+
+def _from_epoch(values: pd.Series, name: str) -> np.ndarray:
     """Convert numbers since 1970 to datetime64[ns], recognising the unit."""
-    if not np.isfinite(numbers.astype(float)).all():
-        raise DataError(f"{name} has a missing number in row {int(np.argmin(np.isfinite(numbers.astype(float))))}")
+    numbers = np.array(values.tolist()) if values.dtype == object else values.to_numpy()
+    bad = values.isna().to_numpy()
+    if not bad.any():
+        bad = ~np.isfinite(numbers.astype(np.float64))
+    if bad.any():
+        raise DataError(f"{name} has a missing number in row {int(np.argmax(bad))}: every bar needs its open time")
     if not len(numbers):
         return np.array([], dtype="datetime64[ns]")
-    for unit, per_second in _EPOCH_UNITS:
-        inside = (numbers >= _FIRST_SECOND * per_second) & (numbers <= _LAST_SECOND * per_second)
-        if inside.all():
-            if unit == "s" and not np.issubdtype(numbers.dtype, np.integer):
-                return np.round(numbers * 1e3).astype("int64").astype("datetime64[ms]").astype("datetime64[ns]")
-            return numbers.astype("int64").astype(f"datetime64[{unit}]").astype("datetime64[ns]")
-        if inside.any():
-            row = int(np.argmin(inside))
-            raise DataError(
-                f"{name} mixes time units: most are {unit}, row {row} holds {numbers[row]}; convert them to one unit"
-            )
-    raise DataError(f"{name} holds {numbers[0]}, which is no time between 1980 and 2200 in s, ms, µs or ns")
+    units = epoch_units(numbers)
+    kinds, counts = np.unique(units, return_counts=True)
+    most = int(kinds[np.argmax(counts)])
+    if len(kinds) > 1:
+        row = int(np.argmax(units != most))
+        label = _EPOCH_UNITS[most][0] if most >= 0 else "no time at all"
+        raise DataError(
+            f"{name} mixes time units: most are {label}, row {row} holds {numbers[row]}; convert them to one unit"
+        )
+    if most < 0:
+        raise DataError(f"{name} holds {numbers[0]}, which is no time between 1980 and 2200 in s, ms, µs or ns")
+    unit = _EPOCH_UNITS[most][0]
+    if unit == "s" and not np.issubdtype(numbers.dtype, np.integer):
+        return np.round(numbers * 1e3).astype("int64").astype("datetime64[ms]").astype("datetime64[ns]")
+    return numbers.astype("int64").astype(f"datetime64[{unit}]").astype("datetime64[ns]")
 
 
 def timestamp(when: Any) -> pd.Timestamp:
-    """Return one time as `Timestamp` in UTC with nanosecond unit; naive means UTC."""
+    """Return one time as `Timestamp` in UTC with nanosecond unit.
+
+    Parameters
+    ----------
+    when : Timestamp, datetime, str or number
+        Naive means UTC; a number counts s, ms, µs or ns since 1970, recognised by its size.
+
+    Raises
+    ------
+    DataError
+        If it is no time, is missing, or lies beyond the years that nanoseconds reach (1678 to 2261).
+    """
+    if isinstance(when, (int, float, np.integer, np.floating)) and not isinstance(when, bool):
+        return utc_index(np.array([when]), name="the time")[0]
     try:
-        moment = pd.Timestamp(when)
+        if isinstance(when, str) and when.strip() in ("now", "today"):
+            # pandas reads both in the machine's own time zone
+            moment = pd.Timestamp.now("UTC") if when.strip() == "now" else pd.Timestamp.now("UTC").normalize()
+        else:
+            moment = pd.Timestamp(when)
+        if moment is not pd.NaT:
+            moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+            return moment.as_unit("ns")
     except (ValueError, TypeError) as error:
-        raise DataError(f"{when!r} is not a time: write it like 2021-01-01 or 2021-01-01T12:00 ({error})") from None
-    if moment is pd.NaT:
-        raise DataError("a time was wanted, got a missing value")
-    moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
-    return moment.as_unit("ns")
+        text = f"{when!r} is not a time: write it like 2021-01-01 or 2021-01-01T12:00 ({_first_line(error)})"
+        raise DataError(text) from None
+    raise DataError("a time was wanted, got a missing value; write it like 2021-01-01 or 2021-01-01T12:00")
