@@ -21,6 +21,7 @@ _PUBLIC = {
     "Bars": "gwt_lab.market.bars",
     "as_bars": "gwt_lab.market.as_bars",
     "Instrument": "gwt_lab.market.instruments",
+    "synthetic_market": "gwt_lab.data.synthetic",
     "check_causal": "gwt_lab.validation.causality",
     "export_qlib": "gwt_lab.data.qlib_export",
     "alpha158": "gwt_lab.features.alpha158",
@@ -45,6 +46,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from gwt_lab.data.qlib_export import export_qlib as export_qlib
+    from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.errors import GwtLabError as GwtLabError
     from gwt_lab.features.alpha158 import alpha158 as alpha158
     from gwt_lab.market.as_bars import as_bars as as_bars

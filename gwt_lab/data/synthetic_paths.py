@@ -1,0 +1,202 @@
+"""From the returns of a synthetic market to bars: prices inside the bar, turnover, listings and outages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gwt_lab.data.synthetic_kernels import autoregress, intrabar_paths
+from gwt_lab.data.synthetic_structure import Structure, initial_prices
+from gwt_lab.market.bars import Bars, find_gaps
+from gwt_lab.market.time import timeframe_ns
+
+__all__ = ["Motion", "Presence", "draw_bars", "draw_presence"]
+
+_DAY_NS = 86_400 * 10**9
+# Numbers drawn at once for the paths inside the bars: bounds the memory of wide markets.
+_DRAWS_AT_ONCE = 3_000_000
+
+Streams = Callable[[str], np.random.Generator]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How every price moved, bar by bar.
+
+    Parameters
+    ----------
+    returns : ndarray of shape (n_times, n_assets)
+        Log return from close to close.
+    gap : ndarray of shape (n_times, n_assets)
+        Its part from the close before to the open.
+    jump : ndarray of shape (n_times, n_assets, 2)
+        Its parts from the market's jumps and from the asset's own.
+    scale : ndarray of shape (n_times, 1 + n_sectors + n_assets)
+        Standard deviation inside the bar of the market factor, the sector factors and the residuals.
+    deviation : ndarray of shape (n_times, n_assets)
+        Standard deviation of the return as known when the regime of the bar is.
+    n_steps : int
+        Sub-steps of a bar.
+    """
+
+    returns: np.ndarray
+    gap: np.ndarray
+    jump: np.ndarray
+    scale: np.ndarray
+    deviation: np.ndarray
+    n_steps: int
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Which bars exist.
+
+    Parameters
+    ----------
+    listed : ndarray of shape (n_times, n_assets), bool
+        Between listing and delisting.
+    halted : ndarray of shape (n_times, n_assets), bool
+        The asset alone does not trade.
+    outage : ndarray of shape (n_times,), bool
+        The venue is down.
+    """
+
+    listed: np.ndarray
+    halted: np.ndarray
+    outage: np.ndarray
+
+    @property
+    def there(self) -> np.ndarray:
+        """Bars that exist, shape (n_times, n_assets)."""
+        return np.asarray(self.listed & ~self.halted & ~self.outage[:, None])
+
+
+def draw_presence(shape: tuple[int, int], listings: bool, outages: bool, streams: Streams) -> Presence:
+    """Draw listing spells, halts of single assets and outages of the venue."""
+    n_times, n_assets = shape
+    listed, halted, outage = np.ones(shape, bool), np.zeros(shape, bool), np.zeros(n_times, bool)
+    if listings:
+        _list_and_delist(listed, streams("listings"))
+    if outages and n_times > 4:
+        rng = streams("outages")
+        for column in range(n_assets):
+            for first, stop in _spells(n_times, rng):
+                halted[first:stop, column] = True
+        for first, stop in _spells(n_times, rng):
+            outage[first:stop] = True
+    return Presence(listed, halted, outage)
+
+
+def _list_and_delist(listed: np.ndarray, rng: np.random.Generator) -> None:
+    """Let a third of the assets arrive late and a tenth leave early, at least one each; the first two always trade."""
+    n_times, n_assets = listed.shape
+    candidates = np.arange(min(2, n_assets - 1), n_assets)
+    late = rng.choice(candidates, max(1, len(candidates) // 3), replace=False)
+    for column in late:
+        listed[: int(rng.uniform(0.05, 0.6) * n_times), column] = False
+    for column in rng.choice(candidates, max(1, len(candidates) // 10), replace=False):
+        listed[int(np.ceil(rng.uniform(0.7, 0.95) * n_times)) :, column] = False
+
+
+def _spells(n_times: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Return about one spell in 2,000 bars, at least one, of 1 to 8 bars that touch neither end."""
+    count = max(1, int(rng.poisson(n_times / 2000)))
+    firsts = rng.integers(1, n_times - 1, count)
+    return [(int(first), int(min(first + rng.integers(1, 9), n_times - 1))) for first in firsts]
+
+
+def draw_bars(
+    index: pd.DatetimeIndex, timeframe: str, structure: Structure, motion: Motion, presence: Presence, streams: Streams
+) -> Bars:
+    """Return the bars of a market that moves like `motion`.
+
+    The close of a bar is the running sum of returns; open, high, low and the volume-weighted price come from the path
+    inside the bar, and the turnover rises with the bar's volatility and with how far it went.
+    """
+    prices = initial_prices(structure.symbols, streams("prices"))
+    log_close = np.log(prices) + np.cumsum(motion.returns, axis=0)
+    opened, high, low, average = _inside(motion, structure, streams)
+    before = log_close - motion.returns
+    close, average = np.exp(log_close), np.exp(before + average)
+    opened, high, low = np.exp(before + opened), np.exp(before + high), np.exp(before + low)
+    # exp and the running sum round: the bounds hold exactly after this
+    high = np.maximum(high, np.maximum(opened, close))
+    low = np.minimum(low, np.minimum(opened, close))
+    average = np.clip(average, low, high)
+    turnover = _turnover(motion, timeframe, streams)
+    fields = {
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": turnover / average,
+        "quote_volume": turnover,
+    }
+    there, columns = presence.there, pd.Index(list(structure.symbols), name="symbol")
+    panels = {
+        name: pd.DataFrame(np.where(there, values, np.nan), index=index, columns=columns, copy=False)
+        for name, values in fields.items()
+    }
+    gaps = find_gaps(panels["close"], _planted_outages(index, columns, presence))
+    return Bars(**panels, timeframe=timeframe, gaps=gaps)
+
+
+def _inside(motion: Motion, structure: Structure, streams: Streams) -> list[np.ndarray]:
+    """Return open, high, low and volume-weighted price as logs relative to the close before, in blocks of rows."""
+    n_times, n_assets = motion.returns.shape
+    n_steps, n_components = motion.n_steps, motion.scale.shape[1]
+    paths, tops, places = streams("paths"), streams("extremes"), streams("jump steps")
+    rows = max(1, _DRAWS_AT_ONCE // (n_steps * n_components))
+    smooth = motion.returns - motion.jump.sum(axis=2)
+    blocks = []
+    for first in range(0, n_times, rows):
+        part = slice(first, min(first + rows, n_times))
+        count = part.stop - first
+        blocks.append(
+            intrabar_paths(
+                smooth[part],
+                motion.gap[part],
+                motion.scale[part],
+                structure.loadings,
+                structure.sector,
+                motion.jump[part],
+                places.integers(0, n_steps, (count, 1 + n_assets)),
+                paths.standard_normal((count, n_steps, n_components)),
+                tops.standard_exponential((count, n_steps, n_assets, 2)),
+            )
+        )
+    return [np.concatenate(field) for field in zip(*blocks, strict=True)]
+
+
+def _turnover(motion: Motion, timeframe: str, streams: Streams) -> np.ndarray:
+    """Return the traded value of each bar, quote currency, shape (n_times, n_assets)."""
+    n_times, n_assets = motion.returns.shape
+    days = timeframe_ns(timeframe) / _DAY_NS
+    noise = autoregress(streams("turnover").standard_normal((n_times, 1 + n_assets)), 0.9 ** (24 * days))
+    level = np.log(2e9 * days) - 0.9 * np.log(np.arange(1, n_assets + 1))
+    usual = np.median(motion.deviation, axis=0)
+    log_turnover = (
+        level
+        + 0.8 * np.log(motion.deviation / usual)
+        + 0.6 * np.log(0.3 + np.abs(motion.returns) / motion.deviation)
+        + 0.3 * noise[:, :1]
+        + 0.3 * noise[:, 1:]
+    )
+    return np.asarray(np.exp(log_turnover))
+
+
+def _planted_outages(index: pd.DatetimeIndex, columns: pd.Index, presence: Presence) -> pd.DataFrame:
+    """Return the venue's outages as gaps of every symbol, so that their reason needs no guess."""
+    change = np.flatnonzero(np.diff(presence.outage, prepend=False, append=False))
+    firsts, lasts = index[change[::2]], index[change[1::2] - 1]
+    return pd.DataFrame(
+        {
+            "symbol": np.repeat(columns.to_numpy(), len(firsts)),
+            "start": firsts.append([firsts] * (len(columns) - 1)),
+            "end": lasts.append([lasts] * (len(columns) - 1)),
+            "reason": "outage",
+        }
+    )
