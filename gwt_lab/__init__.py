@@ -22,6 +22,8 @@ _PUBLIC = {
     "as_bars": "gwt_lab.market.as_bars",
     "Instrument": "gwt_lab.market.instruments",
     "synthetic_market": "gwt_lab.data.synthetic",
+    "load_bars": "gwt_lab.data.load",
+    "Catalog": "gwt_lab.data.catalog",
     "check_causal": "gwt_lab.validation.causality",
     "export_qlib": "gwt_lab.data.qlib_export",
     "alpha158": "gwt_lab.features.alpha158",
@@ -45,6 +47,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from gwt_lab.data.catalog import Catalog as Catalog
+    from gwt_lab.data.load import load_bars as load_bars
     from gwt_lab.data.qlib_export import export_qlib as export_qlib
     from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.errors import GwtLabError as GwtLabError

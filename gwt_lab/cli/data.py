@@ -1,0 +1,102 @@
+"""`gwt data`: make, import and list bars; sibling modules add check, download and export-qlib to `data_app`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gwt_lab.cli.output import JsonFlag, emit, print_table
+from gwt_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gwt_lab.market.bars import Bars
+
+__all__ = ["data_app", "register"]
+
+data_app = typer.Typer(no_args_is_help=True, help="Make, download, import, check, list and export bars.")
+
+_FILES = {".parquet", ".csv", ".feather"}
+
+
+def _store(out: str, bars: Bars, source: dict[str, Any]) -> str:
+    """Store bars under a catalog name, or in the file whose name ends like one; return where they are now."""
+    from gwt_lab.data.catalog import Catalog
+    from gwt_lab.data.load import write_bars
+
+    if Path(out).suffix.lower() in _FILES:
+        return str(write_bars(Path(out), bars))
+    if Path(out).name != out:
+        raise ConfigError(
+            f"--out must be a catalog name such as 'demo', or a file that ends with {', '.join(sorted(_FILES))}; "
+            f"got {out!r}"
+        )
+    catalog = Catalog()
+    catalog.append(out, bars, source=source)
+    return f"{out} in {catalog.path}"
+
+
+def _say_bars(where: str, bars: Bars, as_json: bool, more: dict[str, Any]) -> None:
+    document = {
+        "stored": where,
+        "symbols": bars.symbols,
+        "timeframe": bars.timeframe,
+        "start": bars.index[0],
+        "end": bars.index[-1],
+        "bars": int(bars.close.notna().to_numpy().sum()),
+        "missing": int(bars.close.isna().to_numpy().sum()),
+        "hash": bars.content_hash,
+    } | more
+    emit(document, as_json, f"{bars!r}\nstored: {where}")
+
+
+@data_app.command()
+def synth(
+    out: Annotated[str, typer.Option(help="Catalog name, or a file that ends with .parquet, .csv or .feather.")],
+    n_assets: Annotated[int, typer.Option(help="Number of symbols.")] = 12,
+    n_bars: Annotated[int, typer.Option(help="Number of bars.")] = 20_000,
+    timeframe: Annotated[str, typer.Option(help="Length of a bar, such as 1h.")] = "1h",
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal bars.")] = 7,
+    spillover: Annotated[float, typer.Option(help="Strength of the planted lead-lag effect.")] = 0.05,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a synthetic market with known truth and store its bars."""
+    from gwt_lab.data.synthetic import synthetic_market
+
+    settings = {"n_assets": n_assets, "n_bars": n_bars, "timeframe": timeframe, "seed": seed, "spillover": spillover}
+    bars = synthetic_market(n_assets=n_assets, n_bars=n_bars, timeframe=timeframe, seed=seed, spillover=spillover).bars
+    where = _store(out, bars, {"kind": "synthetic"} | settings)
+    _say_bars(where, bars, as_json, {"settings": settings})
+
+
+def _row(row: dict[str, Any]) -> list[Any]:
+    day = "%Y-%m-%d %H:%M"
+    return [
+        row["name"], row["symbol"], row["timeframe"], row["start"].strftime(day), row["end"].strftime(day),
+        f"{row['bars']:,}", f"{row['missing']:,}", row["gaps"], row["hash"][:16], row["damaged"] or "",
+    ]  # fmt: skip
+
+
+@data_app.command("list")
+def list_names(
+    name: Annotated[str | None, typer.Argument(help="One catalog name; all if left out.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List what the catalog holds: ranges, missing bars, gaps and hashes, every file checked."""
+    from gwt_lab.data.catalog import Catalog
+
+    catalog = Catalog()
+    table = catalog.describe(name)
+    if as_json:
+        emit({"catalog": str(catalog.path), "names": catalog.names(), "bars": table}, as_json)
+    elif table.empty:
+        emit({}, as_json, f"{catalog.path} holds no bars; `gwt data synth`, `import` or `download` fill it")
+    else:
+        titles = ["name", "symbol", "", "first bar", "last bar", "bars", "missing", "gaps", "hash", "damaged"]
+        print_table(str(catalog.path), titles, [_row(row) for row in table.to_dict("records")])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.add_typer(data_app, name="data")

@@ -1,0 +1,72 @@
+"""Tables beside the bars (gaps, instruments, funding, ...): keyed rows in hashed partitions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from gwt_lab.data import catalog_files as files
+from gwt_lab.errors import DataError
+
+__all__ = ["read_tables", "stage_rows"]
+
+
+def read_tables(home: Path, kind: str) -> pd.DataFrame:
+    """Return a table's rows in the order of writing; of rows with one key the newest."""
+    parts, key = [], []
+    for part in files.list_partitions(home / kind):
+        file, meta = files.open_partition(files.partition_bytes(part, home))
+        parts.append(file.read().to_pandas())
+        key = meta["key"]
+    if not parts:
+        return pd.DataFrame()
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.drop_duplicates(key, keep="last").reset_index(drop=True)
+
+
+def stage_rows(home: Path, kind: str, frame: pd.DataFrame, key: list[str], revise: bool) -> list[files.Staged]:
+    """Stage the rows that are not stored yet.
+
+    Raises
+    ------
+    DataError
+        If the key is missing or repeated, or a stored row has other values and `revise` is false.
+    """
+    missing = [name for name in key if name not in frame.columns]
+    if missing or not key:
+        raise DataError(f"table {kind!r} needs its key columns {', '.join(missing) or 'named'}, got {list(frame)}")
+    repeated = frame.duplicated(key)
+    if repeated.any():
+        row = frame.loc[repeated, key].iloc[0].to_dict()
+        raise DataError(f"table {kind!r} has {int(repeated.sum())} rows twice by {key}, the first is {row}; drop them")
+    stored = read_tables(home, kind) if (home / kind).is_dir() else pd.DataFrame()
+    fresh = frame.reset_index(drop=True)
+    if len(stored):
+        fresh = _fresh(kind, stored, fresh, key, revise)
+    if not len(fresh):
+        return []
+    number = len(files.list_partitions(home / kind)) + len(list((home / files.DAMAGED / kind).glob("*.parquet")))
+    table = pa.Table.from_pandas(fresh, preserve_index=False)
+    return [files.stage(home / kind, f"{number:06d}", table, {"key": key, "kind": kind})]
+
+
+def _fresh(kind: str, stored: pd.DataFrame, frame: pd.DataFrame, key: list[str], revise: bool) -> pd.DataFrame:
+    if set(stored.columns) != set(frame.columns):
+        raise DataError(f"table {kind!r} has columns {sorted(stored.columns)}, got {sorted(frame.columns)}")
+    both = frame.merge(stored, on=key, how="left", suffixes=("", "|stored"), indicator="|from")
+    known = (both["|from"] == "both").to_numpy()
+    differs = pd.Series(False, index=both.index)
+    for name in (column for column in frame.columns if column not in key):
+        new, old = both[name], both[f"{name}|stored"]
+        differs |= known & ~((new == old) | (new.isna() & old.isna()))
+    if differs.any() and not revise:
+        row = both[differs].iloc[0]
+        name = next(n for n in frame.columns if n not in key and not (row[n] == row[f"{n}|stored"]))
+        raise DataError(
+            f"table {kind!r} holds {row[key].to_dict()} with {name} {row[f'{name}|stored']!r}, the new row says "
+            f"{row[name]!r} ({int(differs.sum()) - 1} more rows differ); nothing was written. If the new rows are "
+            "right, write them with revise=True"
+        )
+    return frame[(~known) | differs.to_numpy()].reset_index(drop=True)
