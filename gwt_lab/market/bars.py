@@ -305,6 +305,8 @@ def _float_panel(frame: Any, name: str) -> pd.DataFrame:
     if all(kind == np.float64 for kind in frame.dtypes):
         return frame
     try:
+        if any(kind.kind == "c" for kind in frame.dtypes):
+            raise TypeError
         return frame.astype(np.float64)
     except (ValueError, TypeError):
         raise DataError(f"{name} must hold numbers, got {sorted({str(kind) for kind in frame.dtypes})}") from None
@@ -393,9 +395,11 @@ def _panel(
     values: pd.Series, rows: np.ndarray, columns: np.ndarray, index: pd.DatetimeIndex, symbols: list[str]
 ) -> pd.DataFrame:
     try:
+        if np.iscomplexobj(values):
+            raise TypeError
         numbers = values.to_numpy(dtype=np.float64)
     except (ValueError, TypeError):
-        raise DataError(f"column {values.name} must hold numbers, got {values.dtype}") from None
+        raise DataError(f"column {values.name} must hold numbers, got {values.dtype}; convert it first") from None
     panel = np.full((len(index), len(symbols)), np.nan)
     panel[rows, columns] = numbers
     return pd.DataFrame(panel, index=index, columns=pd.Index(symbols, name="symbol"), copy=False)
