@@ -27,6 +27,11 @@ _PUBLIC = {
     "check_causal": "gwt_lab.validation.causality",
     "export_qlib": "gwt_lab.data.qlib_export",
     "alpha158": "gwt_lab.features.alpha158",
+    # backtest, promotion, live
+    "Bundle": "gwt_lab.promotion.bundle",
+    "PaperBroker": "gwt_lab.live.paper",
+    "Portfolio": "gwt_lab.backtest.portfolio",
+    "promote": "gwt_lab.promotion.promote",
     # errors
     "GwtLabError": "gwt_lab.errors",
 }
@@ -47,13 +52,17 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from gwt_lab.backtest.portfolio import Portfolio as Portfolio
     from gwt_lab.data.catalog import Catalog as Catalog
     from gwt_lab.data.load import load_bars as load_bars
     from gwt_lab.data.qlib_export import export_qlib as export_qlib
     from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.errors import GwtLabError as GwtLabError
     from gwt_lab.features.alpha158 import alpha158 as alpha158
+    from gwt_lab.live.paper import PaperBroker as PaperBroker
     from gwt_lab.market.as_bars import as_bars as as_bars
     from gwt_lab.market.bars import Bars as Bars
     from gwt_lab.market.instruments import Instrument as Instrument
+    from gwt_lab.promotion.bundle import Bundle as Bundle
+    from gwt_lab.promotion.promote import promote as promote
     from gwt_lab.validation.causality import check_causal as check_causal

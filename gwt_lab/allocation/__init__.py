@@ -1,1 +1,1 @@
-"""From forecasts to target weights."""
+"""Forecasts in, target weights out."""

@@ -1,1 +1,1 @@
-"""From weights or signals to a result: kernels and Portfolio."""
+"""Weights or signals in, results out."""

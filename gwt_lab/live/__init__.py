@@ -1,1 +1,1 @@
-"""From a bundle and a feed to orders."""
+"""A bundle and a feed in, orders out."""

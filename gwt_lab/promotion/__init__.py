@@ -1,1 +1,1 @@
-"""From results to a verdict to a signed bundle."""
+"""Results in, verdict and signed bundle out."""

@@ -1,1 +1,1 @@
-"""Features, model and allocation as one frozen object with two clocks: weights(bars) and decide(state, bar)."""
+"""Features, model and allocation as one frozen object that decides alike in the backtest and live."""

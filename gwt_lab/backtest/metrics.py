@@ -1,0 +1,87 @@
+"""What is said about a path of values: returns, Sharpe ratio, drawdown and their kin.
+
+Conventions are vectorbt's: every bar's return counts, the first one measured from the initial cash; the standard
+deviation uses ddof=1; a year has 365 days.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "annualized_return",
+    "bar_returns",
+    "calmar_ratio",
+    "drawdowns",
+    "longest_drawdown",
+    "max_drawdown",
+    "omega_ratio",
+    "sharpe_ratio",
+    "sortino_ratio",
+    "total_return",
+]
+
+FloatArray = NDArray[np.float64]
+
+
+def bar_returns(value: FloatArray, init_cash: float) -> FloatArray:
+    """Return each bar's fractional gain, shape (n_times,); the first is measured from `init_cash`."""
+    before = np.concatenate(([init_cash], value[:-1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(before != 0, value / before - 1.0, 0.0)
+
+
+def total_return(value: FloatArray, init_cash: float) -> float:
+    """Return the gain over the whole path as a fraction of `init_cash`."""
+    return float(value[-1] / init_cash - 1.0)
+
+
+def drawdowns(value: FloatArray, init_cash: float) -> FloatArray:
+    """Return the distance from the highest value so far, shape (n_times,), zero or negative."""
+    peak = np.maximum.accumulate(np.concatenate(([init_cash], value)))[1:]
+    return value / peak - 1.0
+
+
+def max_drawdown(value: FloatArray, init_cash: float) -> float:
+    """Return the deepest fall from a peak as a negative fraction; zero if the value never fell."""
+    return float(drawdowns(value, init_cash).min())
+
+
+def longest_drawdown(value: FloatArray, init_cash: float) -> int:
+    """Return the number of bars of the longest stretch below a peak."""
+    longest = current = 0
+    for below in drawdowns(value, init_cash) < 0:
+        current = current + 1 if below else 0
+        longest = max(longest, current)
+    return longest
+
+
+def sharpe_ratio(returns: FloatArray, bars_per_year: float) -> float:
+    """Return mean over standard deviation (ddof=1), annualised; NaN where returns do not vary."""
+    spread = float(np.std(returns, ddof=1)) if len(returns) > 1 else 0.0
+    return float(np.mean(returns) / spread * np.sqrt(bars_per_year)) if spread > 0 else float("nan")
+
+
+def sortino_ratio(returns: FloatArray, bars_per_year: float) -> float:
+    """Return mean over the root mean square of losses, annualised; NaN without a loss."""
+    downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
+    return float(np.mean(returns) / downside * np.sqrt(bars_per_year)) if downside > 0 else float("nan")
+
+
+def annualized_return(value: FloatArray, init_cash: float, bars_per_year: float) -> float:
+    """Return the compound growth of a year as a fraction."""
+    growth = value[-1] / init_cash
+    return float(growth ** (bars_per_year / len(value)) - 1.0) if growth > 0 else -1.0
+
+
+def calmar_ratio(value: FloatArray, init_cash: float, bars_per_year: float) -> float:
+    """Return annualised growth over the deepest drawdown; NaN without a drawdown."""
+    depth = max_drawdown(value, init_cash)
+    return annualized_return(value, init_cash, bars_per_year) / abs(depth) if depth < 0 else float("nan")
+
+
+def omega_ratio(returns: FloatArray) -> float:
+    """Return the sum of gains over the sum of losses; NaN without a loss."""
+    losses = float(-np.minimum(returns, 0.0).sum())
+    return float(np.maximum(returns, 0.0).sum()) / losses if losses > 0 else float("nan")
