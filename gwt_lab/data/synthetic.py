@@ -16,17 +16,11 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 
-from gwt_lab.data.synthetic_kernels import autoregress, gjr_variance, markov_path, spill_over
-from gwt_lab.data.synthetic_paths import Motion, draw_bars, draw_presence
+from gwt_lab.data.synthetic_filter import filter_residuals
+from gwt_lab.data.synthetic_motion import Motion, Shocks, Streams, draw_regimes, draw_shocks, move
+from gwt_lab.data.synthetic_paths import draw_bars, draw_presence
 from gwt_lab.data.synthetic_score import Score, demean, expected_score, relative_returns, score_forecast
-from gwt_lab.data.synthetic_structure import (
-    REGIMES,
-    Dynamics,
-    Structure,
-    draw_structure,
-    regime_transition,
-    seasonal_deviation,
-)
+from gwt_lab.data.synthetic_structure import REGIMES, Dynamics, Structure, draw_structure
 from gwt_lab.errors import ConfigError
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import check_timeframe, grid, timeframe_ns, timestamp
@@ -36,10 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dynamics", "SyntheticMarket", "Truth", "synthetic_market"]
 
-_DAY_NS = 86_400 * 10**9
-# Volatility of market, sectors and residuals by regime, and the common drift per day under trends=True.
-_REGIME_VOL = np.array([[1.0, 1.0, 1.0], [1.3, 1.4, 1.4], [2.8, 1.6, 1.6]])
-_REGIME_DRIFT = np.array([0.0, 0.008, -0.02])
+# weeks open on Mondays; 1970-01-05 was the first
+_FIRST_MONDAY_NS = 4 * 86_400 * 10**9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,8 +52,11 @@ class Truth:
         symbols present. NaN where a symbol has no bar. It knows every residual, which prices alone do not show.
     outcome : DataFrame of shape (n_times, n_symbols)
         What row t's forecast is about: the relative log return of bar t+1, **from the future**.
-    loadings : DataFrame of shape (n_symbols, 2)
-        Columns market and sector: the loading on the market factor and on the symbol's own sector factor.
+    loadings : DataFrame of shape (n_symbols, 1 + n_sectors)
+        On the factors, columns "market", "sector 0", ...
+    volatility : DataFrame of shape (n_times, 1 + n_sectors + n_symbols)
+        Standard deviation over the bar of each factor and of each symbol's own shock, jumps apart, given the past and
+        the bar's regime.
     """
 
     graph: nx.DiGraph
@@ -70,6 +65,7 @@ class Truth:
     forecast: pd.DataFrame
     outcome: pd.DataFrame
     loadings: pd.DataFrame
+    volatility: pd.DataFrame
 
     @cached_property
     def score(self) -> Score:
@@ -120,6 +116,26 @@ class SyntheticMarket:
             Row t holds what was expected at the close of bar t, NaN where nothing was.
         """
         return score_forecast(forecast, self.truth.outcome)
+
+    @cached_property
+    def price_forecast(self) -> pd.DataFrame:
+        """What prices alone allow: the forecast of one who knows the model but must tell residuals from factors.
+
+        DataFrame of shape (n_times, n_symbols). Row t uses closes up to bar t, with the true graph, loadings and
+        volatilities. `truth.forecast` knows the residuals themselves; the distance between the two is what cannot be
+        seen with so few symbols, and grows small with many.
+        """
+        truth, log = self.truth, np.log(self.bars.close.to_numpy())
+        returns = np.vstack([np.full((1, log.shape[1]), np.nan), np.diff(log, axis=0)])
+        expected = filter_residuals(returns, truth.loadings.to_numpy(), truth.volatility.to_numpy(), self._slopes())
+        values = demean(np.where(np.isfinite(log), expected, np.nan))
+        return pd.DataFrame(values, index=self.bars.index, columns=self.bars.close.columns, copy=False)
+
+    def _slopes(self) -> np.ndarray:
+        import networkx as nx
+
+        matrix = nx.to_numpy_array(self.truth.graph, nodelist=self.bars.symbols, weight="slope")
+        return np.asarray(matrix.T)
 
     def __repr__(self) -> str:
         return f"SyntheticMarket({self.bars!r}, {self.truth!r})"
@@ -201,16 +217,15 @@ def synthetic_market(
     n_assets, n_bars = _count("n_assets", n_assets, 2), _count("n_bars", n_bars, 2)
     n_sectors, n_leaders = _count("n_sectors", n_sectors, 1), _count("n_leaders", n_leaders, 1)
     strength = _spillover(spillover, min(n_leaders, n_assets - 1))
-    streams = _streams(seed)
-    rules = dynamics or Dynamics()
+    streams, rules = _streams(seed), dynamics or Dynamics()
     index = _open_times(start, n_bars, timeframe)
-    structure = draw_structure(n_assets, min(n_sectors, n_assets), n_leaders, strength, streams("structure"))
-    states = _regime_states(n_bars, timeframe, streams) if regimes else np.zeros(n_bars, np.int64)
+    structure = draw_structure(n_assets, min(n_sectors, n_assets), n_leaders, strength, rules, streams("structure"))
+    states = draw_regimes(n_bars, timeframe, streams) if regimes else np.zeros(n_bars, dtype=np.int64)
     presence = draw_presence((n_bars, n_assets), listings, outages, streams)
-    shocks = _draw_shocks(index, timeframe, structure, rules, states, streams)
-    motion, announced = _move(shocks, structure, presence, states, trends)
-    bars = draw_bars(index, timeframe, structure, motion, presence, streams)
-    return SyntheticMarket(bars, _truth(bars, structure, states, announced))
+    shocks = draw_shocks(index, timeframe, structure, rules, states, streams)
+    motion = move(shocks, structure, presence.listed, states, timeframe, trends)
+    bars = draw_bars(index, timeframe, structure, motion, presence, int(rules.n_steps), streams)
+    return SyntheticMarket(bars, _truth(bars, structure, states, shocks, motion))
 
 
 # ------------------------------------------------------------------------------------------------ what was asked for
@@ -233,7 +248,7 @@ def _spillover(value: Any, count: int) -> float:
     return strength
 
 
-def _streams(seed: Any) -> Any:
+def _streams(seed: Any) -> Streams:
     """Return a function from a name to its own generator: what one part draws never moves another part's numbers."""
     if isinstance(seed, np.random.Generator):
         root = int(seed.integers(2**63))
@@ -247,7 +262,7 @@ def _streams(seed: Any) -> Any:
 def _open_times(start: Any, n_bars: int, timeframe: str) -> pd.DatetimeIndex:
     """Return the open times from the first one at or after `start`; weeks open on Mondays."""
     step, moment = timeframe_ns(timeframe), timestamp(start)
-    origin = 4 * _DAY_NS if timeframe.endswith("w") else 0
+    origin = _FIRST_MONDAY_NS if timeframe.endswith("w") else 0
     first = origin + -(-(moment.value - origin) // step) * step
     last = first + (n_bars - 1) * step
     if last > pd.Timestamp.max.value:
@@ -258,87 +273,23 @@ def _open_times(start: Any, n_bars: int, timeframe: str) -> pd.DatetimeIndex:
     return grid(pd.Timestamp(first, tz="UTC"), pd.Timestamp(last, tz="UTC"), timeframe)
 
 
-# ------------------------------------------------------------------------------------------------ how it moves
-@dataclass(frozen=True)
-class _Shocks:
-    """Everything that is drawn before prices follow: one column for the market, each sector and each asset."""
-
-    deviation: np.ndarray  # (n_times, n_components) conditional standard deviation
-    scale: np.ndarray  # (n_times, n_components) the same times the bar's own mixing variable: inside the bar
-    value: np.ndarray  # (n_times, n_components) what came, without jumps
-    jump: np.ndarray  # (n_times, 1 + n_assets) jumps of the market and of each asset
-    gap: np.ndarray  # (n_times, n_assets) standard normal
-    rules: Dynamics
-    days: float
-
-
-def _regime_states(n_bars: int, timeframe: str, streams: Any) -> np.ndarray:
-    transition, shares = regime_transition(timeframe)
-    return np.asarray(markov_path(streams("regimes").random(n_bars), np.cumsum(shares), np.cumsum(transition, axis=1)))
-
-
-def _draw_shocks(
-    index: pd.DatetimeIndex, timeframe: str, structure: Structure, rules: Dynamics, states: np.ndarray, streams: Any
-) -> _Shocks:
-    n_bars, n_assets = len(index), len(structure.symbols)
-    n_sectors = int(structure.sector.max()) + 1
-    days = timeframe_ns(timeframe) / _DAY_NS
-    kind = np.array([0] + [1] * n_sectors + [2] * n_assets)
-    daily = np.concatenate([[rules.market_vol], np.full(n_sectors, rules.sector_vol), structure.own_vol])
-    shape = (n_bars, len(kind))
-    # a unit-variance t shock is a normal one times the root of an inverse chi-square
-    mixing = np.sqrt((rules.tail - 2.0) / streams("tails").chisquare(rules.tail, shape))
-    normal = streams("shocks").standard_normal(shape)
-    variance = gjr_variance(mixing * normal, rules.alpha, rules.leverage, rules.beta)
-    memory = 0.5 ** (days / rules.slow_half_life_days)
-    slow = rules.slow_vol * autoregress(streams("slow").standard_normal((n_bars, 1)), memory)
-    season = seasonal_deviation(index, timeframe, rules.weekend)[:, None]
-    # exp of a normal with mean -variance/2 has mean 1
-    level = np.sqrt(days) * season * np.exp((slow - rules.slow_vol**2 / 2) / 2)
-    deviation = daily * level * np.sqrt(variance) * _REGIME_VOL[states][:, kind]
-    count = streams("jump counts").poisson(rules.jumps_per_day * days, (n_bars, 1 + n_assets))
-    size = rules.jump_size * daily[kind != 1]
-    jump = np.sqrt(count) * streams("jump sizes").standard_normal((n_bars, 1 + n_assets)) * size
-    gap = rules.gap_size * streams("gaps").standard_normal((n_bars, n_assets))
-    scale = deviation * mixing
-    return _Shocks(deviation, scale, scale * normal, jump, gap, rules, days)
-
-
-def _move(
-    shocks: _Shocks, structure: Structure, presence: Any, states: np.ndarray, trends: bool
-) -> tuple[Motion, np.ndarray]:
-    """Return the motion of every price and what the residuals announce for the next bar."""
-    n_assets = len(structure.symbols)
-    market, sectors, own = 0, slice(1, -n_assets), slice(-n_assets, None)
-    beta, gamma = structure.loadings.T
-    deviation = np.sqrt(
-        (beta * shocks.deviation[:, [market]]) ** 2
-        + (gamma * shocks.deviation[:, sectors][:, structure.sector]) ** 2
-        + shocks.deviation[:, own] ** 2
-    )
-    gap = shocks.gap * deviation
-    fresh = shocks.value[:, own] + shocks.jump[:, 1:] + gap
-    residual, announced = spill_over(fresh, structure.leaders, structure.slopes, presence.listed)
-    jump = np.stack([shocks.jump[:, :1] * beta, shocks.jump[:, 1:]], axis=2)
-    factors = beta * shocks.value[:, [market]] + gamma * shocks.value[:, sectors][:, structure.sector]
-    returns = factors + jump[:, :, 0] + residual
-    if trends:
-        returns = returns + _REGIME_DRIFT[states][:, None] * shocks.days
-    return Motion(returns, gap, jump, shocks.scale, deviation, shocks.rules.n_steps), announced
-
-
 # ------------------------------------------------------------------------------------------------ what is known
-def _truth(bars: Bars, structure: Structure, states: np.ndarray, announced: np.ndarray) -> Truth:
-    symbols = bars.close.columns
+def _truth(bars: Bars, structure: Structure, states: np.ndarray, shocks: Shocks, motion: Motion) -> Truth:
+    symbols, sectors = bars.close.columns, range(structure.n_sectors)
     there = bars.close.notna().to_numpy()
-    forecast = demean(np.where(there, announced, np.nan))
+    loadings = np.zeros((len(symbols), 1 + structure.n_sectors))
+    loadings[:, 0] = structure.loadings[:, 0]
+    loadings[np.arange(len(symbols)), 1 + structure.sector] = structure.loadings[:, 1]
+    factors = ["market", *(f"sector {number}" for number in sectors)]
+    forecast = demean(np.where(there, motion.announced, np.nan))
     return Truth(
         graph=_graph(structure),
         communities=pd.Series(structure.sector, index=symbols, name="community"),
         regimes=pd.Series(np.array(REGIMES)[states], index=bars.index, name="regime"),
         forecast=pd.DataFrame(forecast, index=bars.index, columns=symbols, copy=False),
         outcome=relative_returns(bars.close),
-        loadings=pd.DataFrame(structure.loadings, index=symbols, columns=["market", "sector"]),
+        loadings=pd.DataFrame(loadings, index=symbols, columns=factors),
+        volatility=pd.DataFrame(shocks.deviation, index=bars.index, columns=[*factors, *symbols], copy=False),
     )
 
 

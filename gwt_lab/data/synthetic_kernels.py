@@ -30,20 +30,20 @@ def gjr_variance(shocks: np.ndarray, alpha: float, leverage: float, beta: float)
 
 
 @kernel
-def autoregress(noise: np.ndarray, memory: float) -> np.ndarray:
+def autoregress(noise: np.ndarray, memory: np.ndarray) -> np.ndarray:
     """Return the unit-variance AR(1) `x[t] = memory x[t-1] + sqrt(1 - memory^2) noise[t]` of each column.
 
-    `noise` has shape (n_times, n_columns); `x[0] = noise[0]`, so that the start is stationary.
+    `noise` has shape (n_times, n_columns), `memory` one number a column; `x[0] = noise[0]`, so that the start is
+    stationary.
     """
     n_times, n_columns = noise.shape
     state = np.empty((n_times, n_columns))
-    weight = np.sqrt(1.0 - memory * memory)
     for column in range(n_columns):
+        weight = np.sqrt(1.0 - memory[column] * memory[column])
+        level = 0.0
         for t in range(n_times):
-            if t == 0:
-                state[t, column] = noise[t, column]
-            else:
-                state[t, column] = memory * state[t - 1, column] + weight * noise[t, column]
+            level = noise[t, column] if t == 0 else memory[column] * level + weight * noise[t, column]
+            state[t, column] = level
     return state
 
 

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from gwt_lab.data.synthetic_kernels import autoregress, intrabar_paths
+from gwt_lab.data.synthetic_motion import Motion, Streams
 from gwt_lab.data.synthetic_structure import Structure, initial_prices
 from gwt_lab.market.bars import Bars, find_gaps
 from gwt_lab.market.time import timeframe_ns
 
-__all__ = ["Motion", "Presence", "draw_bars", "draw_presence"]
+__all__ = ["Presence", "draw_bars", "draw_presence"]
 
 _DAY_NS = 86_400 * 10**9
 # Numbers drawn at once for the paths inside the bars: bounds the memory of wide markets.
 _DRAWS_AT_ONCE = 3_000_000
-
-Streams = Callable[[str], np.random.Generator]
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How every price moved, bar by bar.
-
-    Parameters
-    ----------
-    returns : ndarray of shape (n_times, n_assets)
-        Log return from close to close.
-    gap : ndarray of shape (n_times, n_assets)
-        Its part from the close before to the open.
-    jump : ndarray of shape (n_times, n_assets, 2)
-        Its parts from the market's jumps and from the asset's own.
-    scale : ndarray of shape (n_times, 1 + n_sectors + n_assets)
-        Standard deviation inside the bar of the market factor, the sector factors and the residuals.
-    deviation : ndarray of shape (n_times, n_assets)
-        Standard deviation of the return as known when the regime of the bar is.
-    n_steps : int
-        Sub-steps of a bar.
-    """
-
-    returns: np.ndarray
-    gap: np.ndarray
-    jump: np.ndarray
-    scale: np.ndarray
-    deviation: np.ndarray
-    n_steps: int
 
 
 @dataclass(frozen=True)
@@ -109,16 +79,22 @@ def _spells(n_times: int, rng: np.random.Generator) -> list[tuple[int, int]]:
 
 
 def draw_bars(
-    index: pd.DatetimeIndex, timeframe: str, structure: Structure, motion: Motion, presence: Presence, streams: Streams
+    index: pd.DatetimeIndex,
+    timeframe: str,
+    structure: Structure,
+    motion: Motion,
+    presence: Presence,
+    n_steps: int,
+    streams: Streams,
 ) -> Bars:
-    """Return the bars of a market that moves like `motion`.
+    """Return the bars of a market that moves like `motion`, from paths of `n_steps` inside each bar.
 
     The close of a bar is the running sum of returns; open, high, low and the volume-weighted price come from the path
     inside the bar, and the turnover rises with the bar's volatility and with how far it went.
     """
     prices = initial_prices(structure.symbols, streams("prices"))
     log_close = np.log(prices) + np.cumsum(motion.returns, axis=0)
-    opened, high, low, average = _inside(motion, structure, streams)
+    opened, high, low, average = _inside(motion, structure, n_steps, streams)
     before = log_close - motion.returns
     close, average = np.exp(log_close), np.exp(before + average)
     opened, high, low = np.exp(before + opened), np.exp(before + high), np.exp(before + low)
@@ -144,10 +120,10 @@ def draw_bars(
     return Bars(**panels, timeframe=timeframe, gaps=gaps)
 
 
-def _inside(motion: Motion, structure: Structure, streams: Streams) -> list[np.ndarray]:
+def _inside(motion: Motion, structure: Structure, n_steps: int, streams: Streams) -> list[np.ndarray]:
     """Return open, high, low and volume-weighted price as logs relative to the close before, in blocks of rows."""
     n_times, n_assets = motion.returns.shape
-    n_steps, n_components = motion.n_steps, motion.scale.shape[1]
+    n_components = motion.scale.shape[1]
     paths, tops, places = streams("paths"), streams("extremes"), streams("jump steps")
     rows = max(1, _DRAWS_AT_ONCE // (n_steps * n_components))
     smooth = motion.returns - motion.jump.sum(axis=2)
@@ -175,15 +151,15 @@ def _turnover(motion: Motion, timeframe: str, streams: Streams) -> np.ndarray:
     """Return the traded value of each bar, quote currency, shape (n_times, n_assets)."""
     n_times, n_assets = motion.returns.shape
     days = timeframe_ns(timeframe) / _DAY_NS
-    noise = autoregress(streams("turnover").standard_normal((n_times, 1 + n_assets)), 0.9 ** (24 * days))
+    memory = np.full(1 + n_assets, 0.9 ** (24 * days))
+    noise = autoregress(streams("turnover").standard_normal((n_times, 1 + n_assets)), memory)
     level = np.log(2e9 * days) - 0.9 * np.log(np.arange(1, n_assets + 1))
-    usual = np.median(motion.deviation, axis=0)
     log_turnover = (
         level
-        + 0.8 * np.log(motion.deviation / usual)
-        + 0.6 * np.log(0.3 + np.abs(motion.returns) / motion.deviation)
-        + 0.3 * noise[:, :1]
-        + 0.3 * noise[:, 1:]
+        + 0.8 * np.log(motion.deviation / motion.usual)
+        + 0.5 * np.log(0.3 + np.abs(motion.returns) / motion.deviation)
+        + 0.35 * noise[:, :1]
+        + 0.35 * noise[:, 1:]
     )
     return np.asarray(np.exp(log_turnover))
 

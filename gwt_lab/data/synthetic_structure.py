@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -52,8 +52,8 @@ class Dynamics:
         Daily standard deviation of the market and sector factors, calm regime.
     slow_vol : float
         Standard deviation of the common slow log-variance; 0 turns it off.
-    slow_half_life_days : float
-        After how many days half of it is forgotten.
+    slow_half_lives : tuple of float
+        Days after which half of each of its equal parts is forgotten; together they decay like a power of time.
     jumps_per_day : float
         Poisson rate of the market's jumps and of each asset's own.
     jump_size : float
@@ -69,16 +69,18 @@ class Dynamics:
     ----------
     .. [1] Glosten, Jagannathan, Runkle, "On the relation between the expected value and the volatility of the nominal
        excess return on stocks", Journal of Finance 48, 1993.
+    .. [2] Corsi, "A simple approximate long-memory model of realized volatility", Journal of Financial Econometrics 7,
+       2009: a few horizons look like long memory.
     """
 
     alpha: float = 0.05
     leverage: float = 0.06
     beta: float = 0.89
-    tail: float = 4.0
+    tail: float = 4.5
     market_vol: float = 0.028
     sector_vol: float = 0.014
-    slow_vol: float = 0.7
-    slow_half_life_days: float = 6.0
+    slow_vol: float = 0.9
+    slow_half_lives: tuple[float, ...] = (1.5, 8.0, 40.0)
     jumps_per_day: float = 0.2
     jump_size: float = 0.4
     gap_size: float = 0.02
@@ -86,9 +88,12 @@ class Dynamics:
     n_steps: int = 12
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
+        half_lives = np.asarray(self.slow_half_lives, dtype=np.float64).ravel()
+        if not len(half_lives) or not (np.isfinite(half_lives) & (half_lives > 0)).all():
+            raise ConfigError(f"dynamics.slow_half_lives must be days above 0, got {self.slow_half_lives!r}")
+        for name in self.__dataclass_fields__.keys() - {"slow_half_lives"}:
             value = getattr(self, name)
-            if not np.isfinite(value) or value < 0:
+            if not isinstance(value, (int, float, np.number)) or not np.isfinite(value) or value < 0:
                 raise ConfigError(f"dynamics.{name} must be a finite number, 0 or more, got {value!r}")
         persistence = self.alpha + self.leverage / 2 + self.beta
         if persistence >= 1:
@@ -97,8 +102,8 @@ class Dynamics:
             )
         if self.tail <= 2:
             raise ConfigError(f"dynamics.tail must exceed 2, got {self.tail:g}: the variance would be infinite")
-        if self.slow_half_life_days <= 0 or self.weekend <= 0:
-            raise ConfigError("dynamics.slow_half_life_days and dynamics.weekend must be above 0")
+        if self.weekend <= 0:
+            raise ConfigError("dynamics.weekend must be above 0, got 0: prices would stand still")
         if self.n_steps != int(self.n_steps) or self.n_steps < 12:
             raise ConfigError(f"dynamics.n_steps must be a whole number of at least 12, got {self.n_steps!r}")
 
@@ -115,8 +120,8 @@ class Structure:
         Community of each asset.
     loadings : ndarray of shape (n_assets, 2)
         On the market factor and on the asset's sector factor.
-    own_vol : ndarray of shape (n_assets,)
-        Daily standard deviation of the residual shocks, calm regime.
+    daily_vol : ndarray of shape (1 + n_sectors + n_assets,)
+        Daily standard deviation of each component in the calm regime: the market, the sectors, the residuals.
     leaders : ndarray of shape (n_assets, n_leaders), int
         Columns of each asset's leaders.
     weights : ndarray of shape (n_assets, n_leaders)
@@ -126,14 +131,30 @@ class Structure:
     symbols: tuple[str, ...]
     sector: np.ndarray
     loadings: np.ndarray
-    own_vol: np.ndarray
+    daily_vol: np.ndarray
     leaders: np.ndarray
     weights: np.ndarray
 
     @property
     def slopes(self) -> np.ndarray:
         """The weights in return units, shape (n_assets, n_leaders)."""
-        return np.asarray(self.weights * self.own_vol[:, None] / self.own_vol[self.leaders])
+        own = self.daily_vol[-len(self.symbols) :]
+        return np.asarray(self.weights * own[:, None] / own[self.leaders])
+
+    @property
+    def n_sectors(self) -> int:
+        """Number of sectors."""
+        return len(self.daily_vol) - 1 - len(self.symbols)
+
+    def common(self, components: np.ndarray) -> np.ndarray:
+        """Return each asset's share of the market's and its sector's values, shape (n_times, n_assets)."""
+        market, sectors = components[:, :1], components[:, 1 : 1 + self.n_sectors]
+        return np.asarray(self.loadings[:, 0] * market + self.loadings[:, 1] * sectors[:, self.sector])
+
+    def total(self, deviations: np.ndarray) -> np.ndarray:
+        """Return each asset's standard deviation from its independent components', shape (n_times, n_assets)."""
+        variances, squared = deviations**2, replace(self, loadings=self.loadings**2)
+        return np.asarray(np.sqrt(squared.common(variances) + variances[:, 1 + self.n_sectors :]))
 
 
 def symbol_names(n_assets: int) -> list[str]:
@@ -159,17 +180,17 @@ def initial_prices(symbols: tuple[str, ...], rng: np.random.Generator) -> np.nda
 
 
 def draw_structure(
-    n_assets: int, n_sectors: int, n_leaders: int, spillover: float, rng: np.random.Generator
+    n_assets: int, n_sectors: int, n_leaders: int, spillover: float, rules: Dynamics, rng: np.random.Generator
 ) -> Structure:
     """Draw sectors, loadings and the lead-lag graph.
 
     The draws do not depend on `spillover`, so that markets of one seed differ by the strength of the signal alone.
     """
     sector = rng.permutation(np.arange(n_assets) % n_sectors)
-    loadings = np.column_stack([rng.uniform(0.8, 1.2, n_assets), rng.uniform(0.7, 1.3, n_assets)])
-    own_vol = rng.uniform(0.024, 0.038, n_assets)
-    # the two largest pairs move less by themselves
-    own_vol[:2] = (0.014, 0.019)
+    loadings = np.column_stack([rng.uniform(0.95, 1.25, n_assets), rng.uniform(0.7, 1.3, n_assets)])
+    own_vol = rng.uniform(0.022, 0.036, n_assets)
+    # the two largest pairs move less than the others
+    loadings[:2, 0], own_vol[:2] = (0.8, 0.95), (0.014, 0.019)
     count = min(n_leaders, n_assets - 1)
     leaders = np.empty((n_assets, count), dtype=np.int64)
     shares = rng.uniform(0.5, 1.5, (n_assets, count))
@@ -181,7 +202,8 @@ def draw_structure(
         leaders[follower] = rng.choice(n_assets, count, replace=False, p=appeal / appeal.sum())
     # every row sums to count * spillover, which is then the spectral radius (Perron-Frobenius)
     weights = spillover * shares * (count / shares.sum(axis=1, keepdims=True))
-    return Structure(tuple(symbol_names(n_assets)), sector, loadings, own_vol, leaders, weights)
+    daily_vol = np.concatenate([[rules.market_vol], np.full(n_sectors, rules.sector_vol), own_vol])
+    return Structure(tuple(symbol_names(n_assets)), sector, loadings, daily_vol, leaders, weights)
 
 
 def regime_transition(timeframe: str) -> tuple[np.ndarray, np.ndarray]:
