@@ -32,6 +32,9 @@ _PUBLIC = {
     "PaperBroker": "gwt_lab.live.paper",
     "Portfolio": "gwt_lab.backtest.portfolio",
     "promote": "gwt_lab.promotion.promote",
+    "graph_features": "gwt_lab.graph.features",
+    "MarketGraph": "gwt_lab.graph.market_graph",
+    "NetworkXGraphStore": "gwt_lab.graph.store",
     # errors
     "GwtLabError": "gwt_lab.errors",
 }
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
     from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.errors import GwtLabError as GwtLabError
     from gwt_lab.features.alpha158 import alpha158 as alpha158
+    from gwt_lab.graph.features import graph_features as graph_features
+    from gwt_lab.graph.market_graph import MarketGraph as MarketGraph
+    from gwt_lab.graph.store import NetworkXGraphStore as NetworkXGraphStore
     from gwt_lab.live.paper import PaperBroker as PaperBroker
     from gwt_lab.market.as_bars import as_bars as as_bars
     from gwt_lab.market.bars import Bars as Bars

@@ -151,6 +151,8 @@ def test_callers_mistakes_are_named() -> None:
 
     with pytest.raises(CausalityError, match="failed on every shortened input"):
         check_causal(whole_only, BARS)
+    with pytest.raises(DataError, match="too few"):
+        check_causal(whole_only, BARS, lookback=100)
 
 
 def test_equal_seeds_equal_reports() -> None:

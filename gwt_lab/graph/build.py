@@ -1,0 +1,106 @@
+"""Bars to market graphs: one snapshot every `step` bars of the epoch's grid, from a window of closed bars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.graph.kernels import residual_returns, window_estimates
+from gwt_lab.graph.market_graph import MarketGraph
+from gwt_lab.market.as_bars import as_bars
+from gwt_lab.market.bars import Bars
+from gwt_lab.market.time import timeframe_ns
+
+__all__ = ["build_graphs", "graph_lookback"]
+
+
+def graph_lookback(window: int, step: int) -> int:
+    """Return how many rows a graph feature remembers: a window of returns, and the wait for the next snapshot."""
+    return window + step
+
+
+def build_graphs(
+    bars: Any, *, window: int = 168, step: int = 1, n_leaders: int = 5, n_neighbours: int = 3
+) -> list[MarketGraph]:
+    """Return the market graph at every `step`-th bar, each from the `window` bars that had closed.
+
+    Parameters
+    ----------
+    bars : Bars or what `as_bars` takes
+        Two symbols at least.
+    window : int, default 168
+        Returns per snapshot, one week of hourly bars.
+    step : int, default 1
+        A snapshot is built at the bars whose number since 1970 is divisible by `step`, wherever the data begins.
+    n_leaders : int, default 5
+        Edges into each follower: the leaders with the largest lagged correlation, by absolute value.
+    n_neighbours : int, default 3
+        Each symbol is linked to as many symbols of highest correlation (an edge counts if either end chose it).
+
+    Returns
+    -------
+    list of MarketGraph
+        Ordered by time; none before a whole window lies in the data.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two symbols.
+    ConfigError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    Returns are taken less the mean return of the row (the market), and winsorised at three deviations. A symbol with
+    less than half a window of returns stands outside the graph: volatility NaN, no edges.
+    """
+    bars = as_bars(bars)
+    if bars.n_symbols < 2:
+        raise DataError(f"a market graph needs at least 2 symbols, got {bars.n_symbols}: {', '.join(bars.symbols)}")
+    for name, value, least in (("window", window, 8), ("step", step, 1), ("n_leaders", n_leaders, 1)):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, got {value}")
+    rows = _snapshot_rows(bars, window, step)
+    residual = residual_returns(np.ascontiguousarray(bars.close.to_numpy()))
+    correlation, lagged, deviation = window_estimates(residual, rows, window, (window + 1) // 2)
+    symbols = tuple(bars.symbols)
+    return [
+        MarketGraph(
+            bars.index[row],
+            symbols,
+            _neighbours(correlation[number], n_neighbours),
+            _leaders(lagged[number], n_leaders),
+            deviation[number],
+        )
+        for number, row in enumerate(rows)
+    ]
+
+
+def _snapshot_rows(bars: Bars, window: int, step: int) -> np.ndarray:
+    """Return the rows at which a snapshot is built: on the epoch's grid, with `window` returns behind them."""
+    number = bars.index.asi8 // timeframe_ns(bars.timeframe)
+    return np.flatnonzero((number % step == 0) & (np.arange(bars.n_times) >= window))
+
+
+def _leaders(lagged: np.ndarray, count: int) -> np.ndarray:
+    """Keep the `count` largest absolute entries of every row, the diagonal apart."""
+    weight = np.abs(lagged)
+    np.fill_diagonal(weight, 0.0)
+    return np.where(_largest(weight, count), lagged, 0.0)
+
+
+def _neighbours(correlation: np.ndarray, count: int) -> np.ndarray:
+    weight = np.maximum(correlation, 0.0)
+    np.fill_diagonal(weight, 0.0)
+    chosen = _largest(weight, count)
+    return np.where(chosen | chosen.T, weight, 0.0)
+
+
+def _largest(weight: np.ndarray, count: int) -> np.ndarray:
+    """Return a mask of the `count` largest positive entries of every row; equal entries go to the earlier column."""
+    order = np.argsort(-weight, axis=1, kind="stable")[:, :count]
+    mask = np.zeros(weight.shape, dtype=bool)
+    np.put_along_axis(mask, order, True, axis=1)
+    return mask & (weight > 0)
