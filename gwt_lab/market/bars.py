@@ -15,7 +15,7 @@ import pandas as pd
 from gwt_lab.errors import DataError, ShapeError, UnknownNameError
 from gwt_lab.market.gaps import GAP_REASONS, clip_gaps, find_gaps, gaps_from_json, gaps_json, known_gaps, no_gaps
 from gwt_lab.market.instruments import Instrument, unified_symbol
-from gwt_lab.market.time import check_timeframe, grid, on_grid, timeframe_ns, timeframe_of, timestamp, utc_index
+from gwt_lab.market.time import check_timeframe, grid, on_grid, recognised_timeframe, timeframe_ns, timestamp, utc_index
 
 __all__ = ["FIELDS", "GAP_REASONS", "Bars", "find_gaps"]
 
@@ -278,7 +278,7 @@ class Bars:
             raise DataError("the frame has no rows; bars need at least one")
         times = utc_index(frame["timestamp"])
         symbols, columns = _symbol_codes(frame["symbol"])
-        step = check_timeframe(timeframe) if timeframe else _recognised(times, frame.attrs.get("timeframe"))
+        step = check_timeframe(timeframe) if timeframe else recognised_timeframe(times, frame.attrs.get("timeframe"))
         index = _complete_grid(times, step)
         rows = (times.asi8 - index.asi8[0]) // timeframe_ns(step)
         _refuse_duplicates(rows, columns, times, symbols)
@@ -336,20 +336,6 @@ def _check_axes(bars: Bars) -> None:
         raise DataError(
             f"bars need every open time, one {bars.timeframe} apart: use Bars.from_frame, which adds the missing ones"
         )
-
-
-def _recognised(times: pd.DatetimeIndex, remembered: str | None) -> str:
-    """Return the timeframe that the times show; the remembered one where they leave room for it.
-
-    pandas keeps `attrs` through a resampling, so what the frame remembers counts only if the times do not all lie on
-    the grid of a longer step.
-    """
-    if remembered is None:
-        return timeframe_of(times)
-    if len(times) < 2 or times.asi8.min() == times.asi8.max():
-        return check_timeframe(remembered)
-    seen = timeframe_of(times)
-    return seen if on_grid(times.asi8, seen).all() else check_timeframe(remembered)
 
 
 def _symbol_codes(column: pd.Series) -> tuple[list[str], np.ndarray]:

@@ -16,6 +16,7 @@ __all__ = [
     "epoch_units",
     "grid",
     "on_grid",
+    "recognised_timeframe",
     "timeframe_ns",
     "timeframe_of",
     "timestamp",
@@ -75,6 +76,20 @@ def timeframe_of(index: pd.DatetimeIndex) -> str:
         if step % _UNIT_NS[unit] == 0:
             return f"{step // _UNIT_NS[unit]}{unit}"
     raise DataError(f"the most frequent step between times is {pd.Timedelta(step)}, which is no timeframe")
+
+
+def recognised_timeframe(times: pd.DatetimeIndex, remembered: str | None = None) -> str:
+    """Return the timeframe that the times show; the remembered one where they leave room for it.
+
+    pandas keeps `attrs` through a resampling, so what the frame remembers counts only if the times do not all lie on
+    the grid of a longer step.
+    """
+    if remembered is None:
+        return timeframe_of(times)
+    if len(times) < 2 or times.asi8.min() == times.asi8.max():
+        return check_timeframe(remembered)
+    seen = timeframe_of(times)
+    return seen if on_grid(times.asi8, seen).all() else check_timeframe(remembered)
 
 
 def grid(start: pd.Timestamp, end: pd.Timestamp, timeframe: str) -> pd.DatetimeIndex:
