@@ -35,6 +35,8 @@ _PUBLIC = {
     "graph_features": "gwt_lab.graph.features",
     "MarketGraph": "gwt_lab.graph.market_graph",
     "NetworkXGraphStore": "gwt_lab.graph.store",
+    "PurgedWalkForward": "gwt_lab.validation.splits",
+    "LightGBMModel": "gwt_lab.models.lightgbm_model",
     # errors
     "GwtLabError": "gwt_lab.errors",
 }
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from gwt_lab.market.as_bars import as_bars as as_bars
     from gwt_lab.market.bars import Bars as Bars
     from gwt_lab.market.instruments import Instrument as Instrument
+    from gwt_lab.models.lightgbm_model import LightGBMModel as LightGBMModel
     from gwt_lab.promotion.bundle import Bundle as Bundle
     from gwt_lab.promotion.promote import promote as promote
     from gwt_lab.validation.causality import check_causal as check_causal
+    from gwt_lab.validation.splits import PurgedWalkForward as PurgedWalkForward

@@ -1,0 +1,132 @@
+"""Splits of dated rows that keep the future out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gwt_lab.errors import ConfigError, DataError
+
+__all__ = ["PurgedWalkForward"]
+
+
+class PurgedWalkForward:
+    """Walk forward over dates: train on the past, leave a purge, test on what follows.
+
+    Works on rows that carry dates: a frame with a time index, or the long frame with a level ``datetime``. All rows of
+    a date fall on the same side. Follows scikit-learn's splitter protocol (`split`, `get_n_splits`).
+
+    Parameters
+    ----------
+    n_splits : int, default 5
+        Test blocks; they follow each other without overlap and end with the data.
+    train_size : int, optional
+        Dates in training; with None it grows from the first date on (at least `min_train`).
+    min_train : int, optional
+        Dates before the first test block, purge and embargo included; by default as many as fit a block of equal size
+        before the others.
+    purged_size : int, default 0
+        Dates left out before each test block, because their labels reach into it: at least the number of bars from a
+        row's date to the end of its label.
+    embargo_size : int, default 0
+        Further dates left out there, against what labels next to each other share.
+
+    Raises
+    ------
+    ConfigError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> dates = pd.DataFrame(index=pd.date_range("2024-01-01", periods=9, freq="D"))
+    >>> for train, test in PurgedWalkForward(n_splits=2, purged_size=1).split(dates):
+    ...     print(train, test)
+    [0 1] [3 4 5]
+    [0 1 2 3 4] [6 7 8]
+    """
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        train_size: int | None = None,
+        min_train: int | None = None,
+        purged_size: int = 0,
+        embargo_size: int = 0,
+    ) -> None:
+        least = {"n_splits": 1, "train_size": 1, "min_train": 1, "purged_size": 0, "embargo_size": 0}
+        values = (n_splits, train_size, min_train, purged_size, embargo_size)
+        for (name, smallest), value in zip(least.items(), values, strict=True):
+            if value is not None and (value != int(value) or value < smallest):
+                raise ConfigError(f"{name} must be a whole number of at least {smallest}, got {value!r}")
+        self.n_splits = n_splits
+        self.train_size = train_size
+        self.min_train = min_train
+        self.purged_size = purged_size
+        self.embargo_size = embargo_size
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"PurgedWalkForward({settings})"
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of splits; the arguments are there for scikit-learn."""
+        return self.n_splits
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield positions of training and test rows, oldest split first.
+
+        Parameters
+        ----------
+        X : DataFrame, Series or Index
+            Rows with dates, in any order.
+        y : ignored
+        groups : array_like of shape (n_rows,), optional
+            When each row's label is known (a time). Training rows whose label ends at or after the first date of the
+            test block are left out, however far the purge reaches.
+
+        Raises
+        ------
+        DataError
+            If there are no dates, or too few for the splits.
+        """
+        dates = _dates(X)
+        unique, number = np.unique(dates.asi8, return_inverse=True)
+        first_test = self._first_test(len(unique))
+        known = None if groups is None else pd.DatetimeIndex(groups).as_unit("ns").asi8
+        edges = np.linspace(first_test, len(unique), self.n_splits + 1).round().astype(int)
+        for begin, end in pairwise(edges):
+            stop = begin - self.purged_size - self.embargo_size
+            start = 0 if self.train_size is None else max(0, stop - self.train_size)
+            training = (number >= start) & (number < stop)
+            if known is not None:
+                training &= known < unique[begin]  # a missing time is the smallest number: no label, no leak
+            yield np.flatnonzero(training), np.flatnonzero((number >= begin) & (number < end))
+
+    def _first_test(self, n_dates: int) -> int:
+        gap = self.purged_size + self.embargo_size
+        first = self.min_train if self.min_train is not None else round(n_dates / (self.n_splits + 1))
+        if self.min_train is None and self.train_size is not None:
+            first = max(first, self.train_size + gap)
+        if first <= gap or n_dates - first < self.n_splits:
+            raise DataError(
+                f"{n_dates} dates are too few for {self.n_splits} test blocks after {first} dates of which {gap} are "
+                f"purged: pass more bars, fewer splits or a shorter purge"
+            )
+        return first
+
+
+def _dates(X: Any) -> pd.DatetimeIndex:
+    index = X if isinstance(X, pd.Index) else getattr(X, "index", None)
+    if isinstance(index, pd.MultiIndex):
+        index = index.get_level_values("datetime" if "datetime" in index.names else 0)
+    if not isinstance(index, pd.DatetimeIndex):
+        raise DataError(
+            f"a walk forward needs rows with dates (a time index or a level 'datetime'), got {type(X).__name__}"
+        )
+    return index.as_unit("ns")

@@ -1,0 +1,108 @@
+"""The study in one figure: accuracy of each arm, what the graph adds, and the graph itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gwt_lab.graph.market_graph import MarketGraph
+
+__all__ = ["draw"]
+
+_COLOURS = {"base": "#6b7280", "base + all assets": "#b45309", "base + graph": "#1d4ed8"}
+_PLACEBO = "#9ca3af"
+_COMMUNITIES = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#eeca3b")
+
+
+def draw(metrics: dict[str, Any], graph: MarketGraph, truth: Any, folder: Path) -> Path:
+    """Write `paper1.png` and `paper1.pdf` into `folder` and return the PNG's path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.5, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1.0, 1.0, 1.15])
+    _accuracy(left, metrics)
+    _differences(middle, metrics)
+    _graph(right, graph, truth)
+    for axes in (left, middle):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=9)
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "paper1.pdf", metadata={"CreationDate": None})
+    figure.savefig(folder / "paper1.png", dpi=160)
+    return folder / "paper1.png"
+
+
+def _accuracy(axes: Any, metrics: dict[str, Any]) -> None:
+    arms = list(metrics["accuracy"])
+    for row, arm in enumerate(arms):
+        found, colour = metrics["accuracy"][arm], _COLOURS.get(arm, _PLACEBO)
+        folds = 100 * np.array(metrics["accuracy_by_fold"][arm])
+        axes.plot(folds, np.full(len(folds), row + 0.16), "o", ms=4, mfc="none", mec=colour, alpha=0.7)
+        axes.plot([100 * found["low"], 100 * found["high"]], [row, row], color=colour, lw=3, solid_capstyle="round")
+        axes.plot(100 * found["mean"], row, "o", color=colour, ms=8)
+    axes.axvline(50, color="#374151", lw=0.8, ls=":")
+    axes.text(50, len(arms) - 0.42, " coin flip", fontsize=8, color="#374151", va="bottom")
+    if "truth" in metrics:
+        ceiling = 100 * metrics["truth"]["ceiling"]
+        axes.axvline(ceiling, color="#047857", lw=1.2, ls="--")
+        axes.text(ceiling, len(arms) - 0.42, "best possible ", fontsize=8, color="#047857", va="bottom", ha="right")
+    axes.set_yticks(range(len(arms)), arms)
+    axes.set_ylim(len(arms) - 0.4, -0.6)
+    axes.set_xlabel("accuracy, % of directions (bar: 95 % interval, rings: folds)", fontsize=9)
+    axes.set_title("Out-of-sample accuracy by arm", fontsize=11, loc="left")
+
+
+def _differences(axes: Any, metrics: dict[str, Any]) -> None:
+    names = list(metrics["points_over"])
+    low, high = metrics["claimed_points"]
+    for row, name in enumerate(names):
+        found = metrics["points_over"][name]
+        colour = (
+            _PLACEBO
+            if name.startswith("placebo")
+            else _COLOURS["base + graph" if "graph" in name else "base + all assets"]
+        )
+        axes.plot([found["low"], found["high"]], [row, row], color=colour, lw=3, solid_capstyle="round")
+        axes.plot(found["mean"], row, "o", color=colour, ms=8)
+    axes.axvline(0, color="#374151", lw=0.8)
+    right = max(1.6 * low, 1.25 * max(found["high"] for found in metrics["points_over"].values()))
+    axes.axvspan(low, min(high, right), color="#fde68a", alpha=0.6, lw=0)
+    axes.text(low, len(names) - 0.42, " claimed: 2-15 %", fontsize=8, color="#92400e", va="bottom")
+    axes.set_xlim(right=right)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel("difference, percentage points (95 % interval)", fontsize=9)
+    axes.set_title("What is added", fontsize=11, loc="left")
+
+
+def _graph(axes: Any, graph: MarketGraph, truth: Any) -> None:
+    import networkx as nx
+
+    leads, together = graph.lead_graph, graph.correlation_graph
+    groups = graph.communities()
+    colour = {name: _COMMUNITIES[n % len(_COMMUNITIES)] for n, group in enumerate(groups) for name in group}
+    place = nx.spring_layout(together, weight="weight", seed=3, k=1.6 / np.sqrt(len(leads)), iterations=200)
+    planted = set(truth.graph.edges) if truth is not None else set()
+    strongest = sorted(leads.edges(data="weight"), key=lambda edge: -abs(edge[2]))[: 2 * len(leads)]
+    nx.draw_networkx_edges(together, place, ax=axes, edge_color="#d1d5db", width=1.4)
+    for colour_of_edge, kept in (("#1f2937", planted), ("#9ca3af", None)):
+        edges = [(a, b) for a, b, _ in strongest if ((a, b) in planted) == (kept is not None)]
+        nx.draw_networkx_edges(
+            leads, place, ax=axes, edgelist=edges, edge_color=colour_of_edge, width=1.1, arrowsize=9,
+            connectionstyle="arc3,rad=0.12", node_size=430,
+        )  # fmt: skip
+    nx.draw_networkx_nodes(together, place, ax=axes, node_size=430, node_color=[colour[name] for name in together])
+    labels = {name: name.partition("/")[0] for name in together}
+    nx.draw_networkx_labels(together, place, labels, ax=axes, font_size=7, font_color="white", font_weight="bold")
+    axes.set_axis_off()
+    axes.margins(0.12)
+    found = ", black: planted" if planted else ""
+    axes.set_title(f"Market graph, {graph.time:%d %B %Y}", fontsize=11, loc="left")
+    axes.text(
+        0.0, -0.02, f"colour: community, grey lines: correlation, arrows: leader to follower{found}",
+        transform=axes.transAxes, fontsize=8, va="top",
+    )  # fmt: skip
