@@ -43,6 +43,7 @@ class Truth:
     graph : networkx.DiGraph
         An edge leader -> follower for every planted effect. `weight`: standard deviations that the follower's residual
         moves one bar after its leader's moved by one; `slope`: the same in return units. Node attribute `community`.
+        No edges without spillover.
     communities : Series
         Sector by symbol, int.
     regimes : Series of shape (n_times,)
@@ -140,6 +141,19 @@ class SyntheticMarket:
     def __repr__(self) -> str:
         return f"SyntheticMarket({self.bars!r}, {self.truth!r})"
 
+    def _repr_html_(self) -> str:
+        from gwt_lab.display import card, number, table_html
+
+        truth, shares = self.truth, self.truth.regimes.value_counts(normalize=True)
+        rows = [
+            ("edges leader → follower", number(truth.graph.number_of_edges())),
+            ("communities", number(truth.communities.nunique())),
+            ("regimes", ", ".join(f"{name} {share:.0%}" for name, share in shares.items())),
+            ("best accuracy, next bar's relative return", f"{truth.accuracy:.4f}"),
+            ("best IC, rank IC", f"{truth.ic:.4f}, {truth.rank_ic:.4f}"),
+        ]
+        return self.bars._repr_html_() + card("Planted truth", table_html(("", ""), rows))
+
 
 def synthetic_market(
     n_assets: int = 12,
@@ -217,7 +231,10 @@ def synthetic_market(
     n_assets, n_bars = _count("n_assets", n_assets, 2), _count("n_bars", n_bars, 2)
     n_sectors, n_leaders = _count("n_sectors", n_sectors, 1), _count("n_leaders", n_leaders, 1)
     strength = _spillover(spillover, min(n_leaders, n_assets - 1))
-    streams, rules = _streams(seed), dynamics or Dynamics()
+    rules = Dynamics() if dynamics is None else dynamics
+    if not isinstance(rules, Dynamics):
+        raise ConfigError(f"dynamics must be Dynamics, got {type(rules).__name__}: write Dynamics(tail=4)")
+    streams = _streams(seed)
     index = _open_times(start, n_bars, timeframe)
     structure = draw_structure(n_assets, min(n_sectors, n_assets), n_leaders, strength, rules, streams("structure"))
     states = draw_regimes(n_bars, timeframe, streams) if regimes else np.zeros(n_bars, dtype=np.int64)
@@ -299,12 +316,9 @@ def _graph(structure: Structure) -> nx.DiGraph:
     graph = nx.DiGraph()
     for symbol, sector in zip(structure.symbols, structure.sector, strict=True):
         graph.add_node(symbol, community=int(sector))
-    for follower, name in enumerate(structure.symbols):
-        for position, leader in enumerate(structure.leaders[follower]):
-            graph.add_edge(
-                structure.symbols[leader],
-                name,
-                weight=float(structure.weights[follower, position]),
-                slope=float(structure.slopes[follower, position]),
-            )
+    edges = zip(structure.leaders, structure.weights, structure.slopes, strict=True)
+    for follower, (leaders, weights, slopes) in zip(structure.symbols, edges, strict=True):
+        for leader, weight, slope in zip(leaders, weights, slopes, strict=True):
+            if weight != 0:
+                graph.add_edge(structure.symbols[leader], follower, weight=float(weight), slope=float(slope))
     return graph

@@ -10,7 +10,7 @@ import pandas as pd
 from gwt_lab.data.synthetic_kernels import autoregress, intrabar_paths
 from gwt_lab.data.synthetic_motion import Motion, Streams
 from gwt_lab.data.synthetic_structure import Structure, initial_prices
-from gwt_lab.market.bars import Bars, find_gaps
+from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import timeframe_ns
 
 __all__ = ["Presence", "draw_bars", "draw_presence"]
@@ -116,8 +116,7 @@ def draw_bars(
         name: pd.DataFrame(np.where(there, values, np.nan), index=index, columns=columns, copy=False)
         for name, values in fields.items()
     }
-    gaps = find_gaps(panels["close"], _planted_outages(index, columns, presence))
-    return Bars(**panels, timeframe=timeframe, gaps=gaps)
+    return Bars(**panels, timeframe=timeframe, gaps=_planted_gaps(index, columns, presence))
 
 
 def _inside(motion: Motion, structure: Structure, n_steps: int, streams: Streams) -> list[np.ndarray]:
@@ -164,15 +163,17 @@ def _turnover(motion: Motion, timeframe: str, streams: Streams) -> np.ndarray:
     return np.asarray(np.exp(log_turnover))
 
 
-def _planted_outages(index: pd.DatetimeIndex, columns: pd.Index, presence: Presence) -> pd.DataFrame:
-    """Return the venue's outages as gaps of every symbol, so that their reason needs no guess."""
-    change = np.flatnonzero(np.diff(presence.outage, prepend=False, append=False))
-    firsts, lasts = index[change[::2]], index[change[1::2] - 1]
-    return pd.DataFrame(
-        {
-            "symbol": np.repeat(columns.to_numpy(), len(firsts)),
-            "start": firsts.append([firsts] * (len(columns) - 1)),
-            "end": lasts.append([lasts] * (len(columns) - 1)),
-            "reason": "outage",
-        }
-    )
+def _planted_gaps(index: pd.DatetimeIndex, columns: pd.Index, presence: Presence) -> pd.DataFrame:
+    """Return the missing bars as intervals with the reason that was planted, so that none needs a guess."""
+    reasons = np.array(["", "outage", "not listed", "no trade"])
+    code = np.where(~presence.listed, 2, np.where(presence.outage[:, None], 1, np.where(presence.halted, 3, 0)))
+    parts = []
+    for column, symbol in enumerate(columns):
+        edges = np.flatnonzero(np.diff(code[:, column], prepend=-1, append=-1))
+        firsts, lasts = edges[:-1], edges[1:] - 1
+        kept = code[firsts, column] > 0
+        reason = reasons[code[firsts[kept], column]]
+        parts.append(
+            pd.DataFrame({"symbol": symbol, "start": index[firsts[kept]], "end": index[lasts[kept]], "reason": reason})
+        )
+    return pd.concat(parts, ignore_index=True)

@@ -88,12 +88,12 @@ class Dynamics:
     n_steps: int = 12
 
     def __post_init__(self) -> None:
-        half_lives = np.asarray(self.slow_half_lives, dtype=np.float64).ravel()
-        if not len(half_lives) or not (np.isfinite(half_lives) & (half_lives > 0)).all():
-            raise ConfigError(f"dynamics.slow_half_lives must be days above 0, got {self.slow_half_lives!r}")
+        half_lives = self.slow_half_lives
+        if not isinstance(half_lives, tuple) or not half_lives or not all(_positive(days) for days in half_lives):
+            raise ConfigError(f"dynamics.slow_half_lives must be a tuple of days above 0, got {self.slow_half_lives!r}")
         for name in self.__dataclass_fields__.keys() - {"slow_half_lives"}:
             value = getattr(self, name)
-            if not isinstance(value, (int, float, np.number)) or not np.isfinite(value) or value < 0:
+            if value != 0 and not _positive(value):
                 raise ConfigError(f"dynamics.{name} must be a finite number, 0 or more, got {value!r}")
         persistence = self.alpha + self.leverage / 2 + self.beta
         if persistence >= 1:
@@ -106,6 +106,11 @@ class Dynamics:
             raise ConfigError("dynamics.weekend must be above 0, got 0: prices would stand still")
         if self.n_steps != int(self.n_steps) or self.n_steps < 12:
             raise ConfigError(f"dynamics.n_steps must be a whole number of at least 12, got {self.n_steps!r}")
+
+
+def _positive(value: object) -> bool:
+    """Return whether this is a finite number above 0."""
+    return isinstance(value, (int, float, np.number)) and bool(np.isfinite(float(value)) and float(value) > 0)
 
 
 @dataclass(frozen=True)
