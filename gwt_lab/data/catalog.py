@@ -26,9 +26,10 @@ from gwt_lab.data import catalog_files as files
 from gwt_lab.data.catalog_bars import SymbolBars, bars_from_symbols, long_table, read_symbols, split_fresh
 from gwt_lab.data.catalog_tables import read_tables, stage_rows
 from gwt_lab.errors import CatalogError, DataError, UnknownNameError
-from gwt_lab.market.bars import Bars, find_gaps
+from gwt_lab.market.bars import Bars
+from gwt_lab.market.gaps import find_gaps
 from gwt_lab.market.instruments import Instrument, unified_symbol
-from gwt_lab.market.time import timestamp
+from gwt_lab.market.time import timeframe_ns, timestamp
 from gwt_lab.runs import data_folder
 
 __all__ = ["Catalog"]
@@ -71,7 +72,7 @@ class Catalog:
         name : str
             Catalog name; created if new.
         bars : Bars
-            Missing bars (close is NaN) are not stored; reasons of gaps and instruments are. Bars already there with
+            Missing bars (rows of NaN) are not stored; reasons of gaps and instruments are. Bars already there with
             equal values are skipped (`quote_volume` is compared where both have it).
         source : dict, optional
             Where they come from; plain values, kept in the files' metadata and in the history.
@@ -303,7 +304,7 @@ class Catalog:
 
     def _check_timeframe(self, name: str, timeframe: str) -> None:
         have = self.timeframe(name)
-        if have not in (None, timeframe):
+        if have is not None and timeframe_ns(have) != timeframe_ns(timeframe):
             raise DataError(
                 f"{name!r} holds bars of {have}, got {timeframe}; a name holds one timeframe: choose another name"
             )

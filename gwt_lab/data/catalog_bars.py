@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from gwt_lab.data import catalog_files as files
 from gwt_lab.errors import DataError
-from gwt_lab.market.bars import FIELDS, Bars, find_gaps
+from gwt_lab.market.bars import FIELDS, Bars
+from gwt_lab.market.gaps import find_gaps
 from gwt_lab.market.instruments import Instrument
 from gwt_lab.market.time import grid, on_grid, timeframe_ns
 
@@ -63,10 +64,10 @@ class SymbolBars:
         frames.append(bars.quote_volume.to_numpy() if bars.quote_volume is not None else np.full(bars.shape, np.nan))
         found = []
         for column, symbol in enumerate(bars.symbols):
-            present = ~np.isnan(frames[3][:, column])
+            values = np.column_stack([frame[:, column] for frame in frames])
+            present = ~np.isnan(values).all(axis=1)
             if present.any():
-                values = np.column_stack([frame[present, column] for frame in frames])
-                found.append(cls(symbol, times[present], values, has_quote))
+                found.append(cls(symbol, times[present], values[present], has_quote))
         return found
 
     def rows(self, mask: np.ndarray) -> SymbolBars:

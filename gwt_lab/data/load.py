@@ -10,6 +10,7 @@ from typing import Any
 from gwt_lab.data.catalog import Catalog
 from gwt_lab.errors import CatalogError, DataError, UnknownNameError
 from gwt_lab.market.bars import Bars
+from gwt_lab.market.time import timeframe_ns
 
 __all__ = ["load_bars", "write_bars"]
 
@@ -45,7 +46,7 @@ def load_bars(
     name = str(name_or_path)
     if not isinstance(name_or_path, Path) and name in catalog.names():
         bars = catalog.read(name, symbols, start, end)
-        if timeframe not in (None, bars.timeframe):
+        if timeframe is not None and timeframe_ns(timeframe) != timeframe_ns(bars.timeframe):
             raise DataError(f"{name!r} holds bars of {bars.timeframe}, asked was {timeframe}; use another name")
         return bars
     path = Path(name_or_path).expanduser()
