@@ -132,6 +132,12 @@ class MarketGraph:
         volatility = np.array([graph.nodes[name]["volatility"] for name in symbols])
         return cls(graph.graph["time"], symbols, correlation, leads, volatility)
 
+    def plot(self) -> Any:
+        """Return the interactive figure of :func:`gwt_lab.graph.plots.plot_graph`."""
+        from gwt_lab.graph.plots import plot_graph
+
+        return plot_graph(self)
+
     # ------------------------------------------------------------------------------------------------- placebos
     def permuted(self, order: np.ndarray) -> MarketGraph:
         """Return the same graph with its edges between other nodes: node i takes the place of node ``order[i]``.
