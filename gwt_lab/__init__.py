@@ -37,6 +37,12 @@ _PUBLIC = {
     "NetworkXGraphStore": "gwt_lab.graph.store",
     "PurgedWalkForward": "gwt_lab.validation.splits",
     "LightGBMModel": "gwt_lab.models.lightgbm_model",
+    # execution
+    "ExecutionEnvironment": "gwt_lab.execution.env",
+    "ExecutionVecEnv": "gwt_lab.execution.sb3",
+    "OrderBookHistory": "gwt_lab.execution.order_book",
+    "simulate_order_book": "gwt_lab.execution.order_book",
+    "train_execution_agent": "gwt_lab.execution.sb3",
     # errors
     "GwtLabError": "gwt_lab.errors",
 }
@@ -63,6 +69,11 @@ if TYPE_CHECKING:
     from gwt_lab.data.qlib_export import export_qlib as export_qlib
     from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.errors import GwtLabError as GwtLabError
+    from gwt_lab.execution.env import ExecutionEnvironment as ExecutionEnvironment
+    from gwt_lab.execution.order_book import OrderBookHistory as OrderBookHistory
+    from gwt_lab.execution.order_book import simulate_order_book as simulate_order_book
+    from gwt_lab.execution.sb3 import ExecutionVecEnv as ExecutionVecEnv
+    from gwt_lab.execution.sb3 import train_execution_agent as train_execution_agent
     from gwt_lab.features.alpha158 import alpha158 as alpha158
     from gwt_lab.graph.features import graph_features as graph_features
     from gwt_lab.graph.market_graph import MarketGraph as MarketGraph

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gwt_lab.errors import ConfigError
-from gwt_lab.execution.order_book_kernels import ASK, BASE, BID, GRID, Rates, fill_book, record_events, run_book
+from gwt_lab.execution.order_book_kernels import ASK, BASE, BID, GRID, N_FLOW, Rates, fill_book, record_events, run_book
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +54,8 @@ class OrderBookParameters:
     n_levels : int
         Distances at which orders arrive and are cancelled (at most 30); farther ones rest as they are.
     order_size : int
-        Units of every order of others. Cont, Stoikov and Talreja count in average orders, which is 1; 10 leaves room
-        for child orders smaller than an average one.
+        Units of every order of others. 1 counts in average orders, as the authors do. More units an order allow child
+        orders smaller than others'; what such an order leaves of another still counts as one order.
     efficient_volatility : float
         Standard deviation, in ticks over a unit of time, of a driftless efficient price that all quotes follow at
         once. It adds to the volatility that the orders make by themselves; 0 leaves the published model.
@@ -82,7 +82,7 @@ class OrderBookParameters:
     tail_scale: float = 1.92
     tail_exponent: float = 0.52
     n_levels: int = 10
-    order_size: int = 10
+    order_size: int = 1
     efficient_volatility: float = 0.0
     seconds_per_unit: float = 60.0
     tick_size: float = 0.01
@@ -104,13 +104,13 @@ class OrderBookParameters:
         mean = self.limit_by_level / self.cancel_by_level
         if not (np.isfinite(mean).all() and (mean >= 0).all() and (self.limit_by_level > 0).any()):
             raise ConfigError(
-                "limit_rates must be finite, not negative and somewhere positive, cancel_rates finite and positive; got "
-                f"{self.limit_rates} and {self.cancel_rates}"
+                "limit_rates must be finite, not negative and somewhere positive, cancel_rates finite and positive; "
+                f"got {self.limit_rates} and {self.cancel_rates}"
             )
         if (mean > 500).any():
             raise ConfigError(
-                f"limit rate over cancel rate is the mean queue in orders and must be at most 500, got {mean.max():.0f}: "
-                "raise the cancel rate"
+                "limit rate over cancel rate is the mean queue in orders and must be at most 500, got "
+                f"{mean.max():.0f}: raise the cancel rate"
             )
 
     @cached_property
@@ -178,6 +178,11 @@ def streams(seeds: npt.ArrayLike) -> npt.NDArray[np.uint64]:
     return np.array([np.random.SeedSequence(int(seed)).generate_state(2, np.uint64) for seed in numbers])
 
 
+def _prices(ticks: IntArray, tick_size: float) -> FloatArray:
+    prices: FloatArray = ticks.astype(np.float64) * tick_size
+    return prices
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class OrderBookHistory:
     """A simulated book: its events one by one, and the whole book at regular events.
@@ -227,7 +232,10 @@ class OrderBookHistory:
         rows = [
             ("span", f"{self.time[-1] / 3600:.1f} h, {len(self):,} events"),
             ("trades", f"{int((self.trade_mask).sum()):,}"),
-            ("mean spread", f"{number(float(spread.mean()))} ticks, one tick in {100 * float((spread < 1.5).mean()):.0f} %"),
+            (
+                "mean spread",
+                f"{number(float(spread.mean()))} ticks, one tick in {100 * float((spread < 1.5).mean()):.0f} %",
+            ),
             ("mid", f"{number(float(self.mid[0]), 6)} to {number(float(self.mid[-1]), 6)}"),
             ("snapshots", f"{len(self.snapshot_event):,}"),
             ("seed", str(self.seed)),
@@ -237,22 +245,22 @@ class OrderBookHistory:
     @property
     def best_bid(self) -> FloatArray:
         """Best bid after each event, quote currency."""
-        return self.events[:, 3] * self.parameters.tick_size
+        return _prices(self.events[:, 3], self.parameters.tick_size)
 
     @property
     def best_ask(self) -> FloatArray:
         """Best ask after each event, quote currency."""
-        return self.events[:, 4] * self.parameters.tick_size
+        return _prices(self.events[:, 4], self.parameters.tick_size)
 
     @property
     def mid(self) -> FloatArray:
         """Mid price after each event, quote currency."""
-        return (self.events[:, 3] + self.events[:, 4]) * (0.5 * self.parameters.tick_size)
+        return _prices(self.events[:, 3] + self.events[:, 4], 0.5 * self.parameters.tick_size)
 
     @property
     def spread(self) -> FloatArray:
         """Quoted spread after each event, quote currency."""
-        return (self.events[:, 4] - self.events[:, 3]) * self.parameters.tick_size
+        return _prices(self.events[:, 4] - self.events[:, 3], self.parameters.tick_size)
 
     @property
     def trade_mask(self) -> npt.NDArray[np.bool_]:
@@ -357,7 +365,7 @@ def simulate_order_book(
     depth = np.zeros(GRID, np.int32)
     quotes, own = np.zeros(3, np.int64), np.zeros(4, np.int64)
     fill_book(depth, quotes, own, random, chosen.rates, chosen.initial_ticks)
-    run_book(depth, quotes, own, random, chosen.rates, WARM_UP, np.zeros(3), np.zeros(5, np.int64))
+    run_book(depth, quotes, own, random, chosen.rates, WARM_UP, np.zeros(3), np.zeros(N_FLOW, np.int64))
     # the published price is the price after the warm-up
     quotes[BASE] += chosen.initial_ticks - (2 * quotes[BASE] + quotes[BID] + quotes[ASK]) // 2
     snapshot_event = np.arange(0, n_events, snapshot_every, dtype=np.int64)

@@ -4,15 +4,17 @@ A book is four small arrays, so that a batch of books is four larger ones and a 
 
 - ``depth`` (GRID,) int32: units of others' orders on each price of a window of the price grid. Prices up to the best
   bid hold bids, prices from the best ask on hold asks.
-- ``quotes`` (3,) int64: price of ``depth[0]`` in ticks, index of the best bid, index of the best ask. Bests include our
-  own resting order.
+- ``quotes`` (3,) int64: price of ``depth[0]`` in ticks, index of the others' best bid and of their best ask.
 - ``own`` (4,) int64: our one resting order: price in ticks, units left, units ahead of it in the queue, side (+1 buy,
   -1 sell). No units left means no order.
 - ``random`` (2,) uint64: SplitMix64 states of the two streams.
 
+The engine sees our resting order, the others' behaviour does not: they place their orders relative to each other's best
+quotes, and whoever reaches the price of ours trades with it, by price and then time.
+
 Two clocks drive a book (Anderson 2007, the modified next reaction method). The *exogenous* clock has a constant rate:
-market orders, limit orders at a distance from the opposite best, jumps of the efficient price; its stream draws the same
-marks at the same times whatever we do. The *cancel* clock is a unit-rate Poisson process in integrated cancel
+market orders, limit orders at a distance from the opposite best, jumps of the efficient price; its stream draws the
+same marks at the same times whatever we do. The *cancel* clock is a unit-rate Poisson process in integrated cancel
 intensity. Two policies run on equal seeds therefore meet the same order flow: common random numbers.
 
 References
@@ -39,20 +41,26 @@ __all__ = [
     "BID",
     "CANCEL_ASK",
     "CANCEL_BID",
+    "FILLED",
+    "FILLED_TICKS",
     "GRID",
+    "JUMPED",
     "JUMP_DOWN",
     "JUMP_UP",
     "LIMIT_BUY",
     "LIMIT_SELL",
     "MARKET_BUY",
     "MARKET_SELL",
+    "NET_FLOW",
     "NOTHING",
+    "N_FLOW",
     "PRICE",
     "QUANTITY",
     "SIDE",
     "Rates",
     "fill_book",
     "next_event",
+    "recentre",
     "record_events",
     "run_book",
     "settle",
@@ -62,13 +70,16 @@ __all__ = [
 GRID = 128
 BASE, BID, ASK = 0, 1, 2
 PRICE, QUANTITY, AHEAD, SIDE = 0, 1, 2, 3
-# what an event leaves behind: our passive fills and their ticks times units, signed volume of others' market orders,
-# the price and size of the last event
-FILLED, FILLED_TICKS, NET_FLOW, EVENT_PRICE, EVENT_SIZE = 0, 1, 2, 3, 4
+# what events leave behind: our passive fills and their ticks times units, signed volume of others' market orders, net
+# jumps of the efficient price in ticks, price and size of the last event
+FILLED, FILLED_TICKS, NET_FLOW, JUMPED, EVENT_PRICE, EVENT_SIZE = 0, 1, 2, 3, 4, 5
+N_FLOW = 6
 NOW, NEXT_EXOGENOUS, CANCEL_BUDGET = 0, 1, 2
 LIMIT_BUY, LIMIT_SELL, MARKET_BUY, MARKET_SELL, CANCEL_BID, CANCEL_ASK, JUMP_UP, JUMP_DOWN = range(8)
 NOTHING = -1
 _EXOGENOUS, _CANCEL = 0, 1
+# q / order_size in floating point may exceed a whole number by a few units in the last place
+_ROUNDING = 1e-9
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -142,27 +153,35 @@ def _own_index(quotes, own, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def settle(depth, quotes, own, order_size):  # type: ignore[no-untyped-def]
+def settle(depth, quotes, order_size):  # type: ignore[no-untyped-def]
     """Move both bests away from emptied prices.
 
     A side that the window holds nothing of gets one order at the window's edge, so that a book is never one-sided.
     """
-    mine = _own_index(quotes, own, 1)
     index = quotes[BID]
-    while index >= 0 and depth[index] == 0 and index != mine:
+    while index >= 0 and depth[index] == 0:
         index -= 1
     if index < 0:
         index = 0
         depth[0] = order_size
     quotes[BID] = index
-    mine = _own_index(quotes, own, -1)
     index = quotes[ASK]
-    while index < GRID and depth[index] == 0 and index != mine:
+    while index < GRID and depth[index] == 0:
         index += 1
     if index == GRID:
         index = GRID - 1
         depth[GRID - 1] = order_size
     quotes[ASK] = index
+
+
+@kernel
+def _fill_own(own, most, flow):  # type: ignore[no-untyped-def]
+    """Fill our resting order with at most `most` units at its price and return how many."""
+    mine = min(most, own[QUANTITY])
+    own[QUANTITY] -= mine
+    flow[FILLED] += mine
+    flow[FILLED_TICKS] += mine * own[PRICE]
+    return mine
 
 
 @kernel
@@ -175,11 +194,15 @@ def recentre(depth, quotes, own, random, rates):  # type: ignore[no-untyped-def]
     if shift > 0:
         for index in range(GRID):
             inside = index + shift < GRID
-            depth[index] = depth[index + shift] if inside else rates.order_size * poisson(random, _CANCEL, rates.far_mean)
+            depth[index] = (
+                depth[index + shift] if inside else rates.order_size * poisson(random, _CANCEL, rates.far_mean)
+            )
     else:
         for index in range(GRID - 1, -1, -1):
             inside = index + shift >= 0
-            depth[index] = depth[index + shift] if inside else rates.order_size * poisson(random, _CANCEL, rates.far_mean)
+            depth[index] = (
+                depth[index + shift] if inside else rates.order_size * poisson(random, _CANCEL, rates.far_mean)
+            )
     quotes[BASE] += shift
     quotes[BID] -= shift
     quotes[ASK] -= shift
@@ -219,27 +242,29 @@ def take(depth, quotes, own, side, quantity, order_size, flow):  # type: ignore[
     paid = 0
     while left > 0:
         index = quotes[best]
-        price = quotes[BASE] + index
-        before = left
-        if index == _own_index(quotes, own, -side):
-            front = min(left, own[AHEAD])
-            depth[index] -= front
+        mine = _own_index(quotes, own, -side)
+        if mine != NOTHING and (index - mine) * side >= 0:
+            # ours is better, or at the same price behind `ahead` units
+            front = min(left, own[AHEAD]) if mine == index else 0
+            depth[mine] -= front
             own[AHEAD] -= front
-            left -= front
-            mine = min(left, own[QUANTITY])
-            own[QUANTITY] -= mine
-            left -= mine
-            flow[FILLED] += mine
-            flow[FILLED_TICKS] += mine * price
+            filled = _fill_own(own, left - front, flow)
+            left -= front + filled
+            paid += (front + filled) * own[PRICE]
+            flow[EVENT_PRICE] = own[PRICE]
+            if own[QUANTITY] > 0:
+                break
         part = min(left, depth[index])
         depth[index] -= part
         left -= part
-        paid += (before - left) * price
-        flow[EVENT_PRICE] = price
+        paid += part * (quotes[BASE] + index)
+        if part > 0:
+            flow[EVENT_PRICE] = quotes[BASE] + index
         if left > 0 and (index == 0 or index == GRID - 1):
-            paid += left * (price + side)
+            paid += left * (quotes[BASE] + index + side)
             left = 0
-        settle(depth, quotes, own, order_size)
+        settle(depth, quotes, order_size)
+    settle(depth, quotes, order_size)
     return paid
 
 
@@ -250,85 +275,84 @@ def _jump(depth, quotes, own, direction, order_size, flow):  # type: ignore[no-u
     Where it meets others' orders it queues behind them.
     """
     quotes[BASE] += direction
+    flow[JUMPED] += direction
     flow[EVENT_PRICE] = quotes[BASE]
     flow[EVENT_SIZE] = 0
-    if own[QUANTITY] == 0:
-        return
     side = own[SIDE]
-    index = own[PRICE] - quotes[BASE]
-    if index < 0 or index >= GRID:
-        settle(depth, quotes, own, order_size)
+    index = _own_index(quotes, own, side)
+    if index == NOTHING:
         return
     other = quotes[ASK] if side > 0 else quotes[BID]
-    if (side > 0 and index >= other) or (side < 0 and index <= other):
-        mine = min(own[QUANTITY], depth[index])
-        own[QUANTITY] -= mine
-        depth[index] -= mine
-        flow[FILLED] += mine
-        flow[FILLED_TICKS] += mine * own[PRICE]
+    if index == other:
+        depth[index] -= _fill_own(own, depth[index], flow)
         own[AHEAD] = 0
+        settle(depth, quotes, order_size)
     else:
         own[AHEAD] = depth[index]
-    if own[QUANTITY] > 0:
-        if side > 0:
-            quotes[BID] = max(quotes[BID], index)
-        else:
-            quotes[ASK] = min(quotes[ASK], index)
-    settle(depth, quotes, own, order_size)
 
 
 @kernel
 def cancel_rate(depth, quotes, rates):  # type: ignore[no-untyped-def]
-    """Return the rate at which any order within reach is cancelled, ours apart."""
+    """Return the rate at which any order within reach is cancelled, ours apart.
+
+    Only the order in front of a queue can be part-filled, so that q units are ceil(q / order_size) orders.
+    """
     total = 0.0
     bid, ask = quotes[BID], quotes[ASK]
+    scale = 1.0 / rates.order_size
     for level in range(len(rates.cancel)):
-        total += rates.cancel[level] * depth[ask - 1 - level]
+        total += rates.cancel[level] * math.ceil(depth[ask - 1 - level] * scale - _ROUNDING)
     for level in range(len(rates.cancel)):
-        total += rates.cancel[level] * depth[bid + 1 + level]
-    return total / rates.order_size
+        total += rates.cancel[level] * math.ceil(depth[bid + 1 + level] * scale - _ROUNDING)
+    return total
 
 
 @kernel
 def _cancel(depth, quotes, own, random, rates, total, flow):  # type: ignore[no-untyped-def]
     """Cancel one order, chosen by its rate; its place in the queue says whether it stood ahead of ours."""
-    mark = uniform(random, _CANCEL) * total * rates.order_size
-    levels = len(rates.cancel)
-    chosen, place, kind = NOTHING, 0.0, CANCEL_BID
+    mark = uniform(random, _CANCEL) * total
+    levels, lot = len(rates.cancel), rates.order_size
+    chosen, place, kind = NOTHING, 0, CANCEL_BID
     for step in range(2 * levels):
         bids = step < levels
         level = step if bids else step - levels
         index = quotes[ASK] - 1 - level if bids else quotes[BID] + 1 + level
         if depth[index] > 0:
-            chosen, place, kind = index, mark / rates.cancel[level], CANCEL_BID if bids else CANCEL_ASK
-            mark -= rates.cancel[level] * depth[index]
+            orders = (depth[index] + lot - 1) // lot
+            chosen, kind = index, CANCEL_BID if bids else CANCEL_ASK
+            place = min(int(mark / rates.cancel[level]), orders - 1)
+            mark -= rates.cancel[level] * orders
             if mark < 0.0:
                 break
-    size = min(rates.order_size, depth[chosen])
+    # the order in front may be what others left of it
+    size = depth[chosen] - lot * ((depth[chosen] - 1) // lot) if place == 0 else lot
     depth[chosen] -= size
     if chosen == _own_index(quotes, own, 1) or chosen == _own_index(quotes, own, -1):
-        if place < own[AHEAD]:
-            own[AHEAD] -= min(size, own[AHEAD])
-        own[AHEAD] = min(own[AHEAD], depth[chosen])
+        if place * lot < own[AHEAD]:
+            own[AHEAD] -= size
     flow[EVENT_PRICE] = quotes[BASE] + chosen
     flow[EVENT_SIZE] = size
-    settle(depth, quotes, own, rates.order_size)
+    settle(depth, quotes, lot)
     return kind
 
 
 @kernel
-def _limit(depth, quotes, mark, side, rates, flow):  # type: ignore[no-untyped-def]
-    """Add an order of `side` at the distance that `mark`, a cumulated rate, falls on."""
+def _limit(depth, quotes, own, mark, side, rates, flow):  # type: ignore[no-untyped-def]
+    """Add an order of `side` at the distance that `mark`, a cumulated rate, falls on; it may trade with ours."""
     distance = 1
     while distance < len(rates.limit) and mark >= rates.limit[distance - 1]:
         distance += 1
-    if side > 0:
-        index = quotes[ASK] - distance
-        quotes[BID] = max(quotes[BID], index)
-    else:
-        index = quotes[BID] + distance
-        quotes[ASK] = min(quotes[ASK], index)
-    depth[index] += rates.order_size
+    index = quotes[ASK] - distance if side > 0 else quotes[BID] + distance
+    size = rates.order_size
+    mine = _own_index(quotes, own, -side)
+    if mine != NOTHING and (index - mine) * side >= 0:
+        size -= _fill_own(own, size, flow)
+    if size > 0:
+        depth[index] += size
+        if side > 0:
+            quotes[BID] = max(quotes[BID], index)
+        else:
+            quotes[ASK] = min(quotes[ASK], index)
     flow[EVENT_PRICE] = quotes[BASE] + index
     flow[EVENT_SIZE] = rates.order_size
 
@@ -339,11 +363,11 @@ def _exogenous(depth, quotes, own, random, rates, total, flow):  # type: ignore[
     mark = uniform(random, _EXOGENOUS) * total
     limits = rates.limit[-1]
     if mark < limits:
-        _limit(depth, quotes, mark, 1, rates, flow)
+        _limit(depth, quotes, own, mark, 1, rates, flow)
         return LIMIT_BUY
     mark -= limits
     if mark < limits:
-        _limit(depth, quotes, mark, -1, rates, flow)
+        _limit(depth, quotes, own, mark, -1, rates, flow)
         return LIMIT_SELL
     mark -= limits
     if mark < 2.0 * rates.market:
@@ -409,7 +433,7 @@ def record_events(depth, quotes, own, random, rates, times, events, every, snaps
     before events 0, `every`, 2 `every`, ... the book goes to `snapshots` (n, GRID) and `bases` (n, 3), its quotes.
     """
     clock = np.zeros(3)
-    flow = np.zeros(5, np.int64)
+    flow = np.zeros(N_FLOW, np.int64)
     start_clock(random, rates, clock)
     for event in range(len(times)):
         if event % every == 0:
