@@ -64,8 +64,7 @@ def prepare(spec: Spec, bars: Bars) -> Material:
         GRAPH: node_features(bars, graphs),
     }
     for number, order in enumerate(_wrong_names(bars.n_symbols, spec.n_placebos, spec.seed), start=1):
-        name = PLACEBO if spec.n_placebos == 1 else f"{PLACEBO} {number}"
-        additions[name] = node_features(bars, [graph.permuted(order) for graph in graphs])
+        additions[f"{PLACEBO} {number}"] = node_features(bars, [graph.permuted(order) for graph in graphs])
     return Material(
         base[rows],
         {arm: None if more is None else more[rows] for arm, more in additions.items()},

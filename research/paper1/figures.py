@@ -13,6 +13,7 @@ __all__ = ["draw"]
 
 _COLOURS = {"base": "#6b7280", "base + all assets": "#b45309", "base + graph": "#1d4ed8"}
 _PLACEBO = "#9ca3af"
+_NODE = 430
 _COMMUNITIES = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#eeca3b")
 
 
@@ -68,10 +69,13 @@ def _differences(axes: Any, metrics: dict[str, Any]) -> None:
         )
         axes.plot([found["low"], found["high"]], [row, row], color=colour, lw=3, solid_capstyle="round")
         axes.plot(found["mean"], row, "o", color=colour, ms=8)
+        if name.startswith("placebo"):
+            each = metrics["placebo_points"]
+            axes.plot(each, np.full(len(each), row + 0.16), "o", ms=4, mfc="none", mec=colour)
     axes.axvline(0, color="#374151", lw=0.8)
     right = max(1.6 * low, 1.25 * max(found["high"] for found in metrics["points_over"].values()))
     axes.axvspan(low, min(high, right), color="#fde68a", alpha=0.6, lw=0)
-    axes.text(low, len(names) - 0.42, " claimed: 2-15 %", fontsize=8, color="#92400e", va="bottom")
+    axes.text((low + right) / 2, -0.55, "claimed\n2-15 %", fontsize=8, color="#92400e", va="top", ha="center")
     axes.set_xlim(right=right)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -82,27 +86,42 @@ def _differences(axes: Any, metrics: dict[str, Any]) -> None:
 def _graph(axes: Any, graph: MarketGraph, truth: Any) -> None:
     import networkx as nx
 
-    leads, together = graph.lead_graph, graph.correlation_graph
-    groups = graph.communities()
+    leads, together, groups = graph.lead_graph, graph.correlation_graph, graph.communities()
     colour = {name: _COMMUNITIES[n % len(_COMMUNITIES)] for n, group in enumerate(groups) for name in group}
-    place = nx.spring_layout(together, weight="weight", seed=3, k=1.6 / np.sqrt(len(leads)), iterations=200)
+    place = _circles(groups)
     planted = set(truth.graph.edges) if truth is not None else set()
     strongest = sorted(leads.edges(data="weight"), key=lambda edge: -abs(edge[2]))[: 2 * len(leads)]
-    nx.draw_networkx_edges(together, place, ax=axes, edge_color="#d1d5db", width=1.4)
-    for colour_of_edge, kept in (("#1f2937", planted), ("#9ca3af", None)):
-        edges = [(a, b) for a, b, _ in strongest if ((a, b) in planted) == (kept is not None)]
+    nx.draw_networkx_edges(together, place, ax=axes, edge_color="#e5e7eb", width=2.5)
+    for shade, is_planted in (("#9ca3af", False), ("#111827", True)):
+        edges = [(a, b) for a, b, _ in strongest if ((a, b) in planted) == is_planted]
         nx.draw_networkx_edges(
-            leads, place, ax=axes, edgelist=edges, edge_color=colour_of_edge, width=1.1, arrowsize=9,
-            connectionstyle="arc3,rad=0.12", node_size=430,
+            leads, place, ax=axes, edgelist=edges, edge_color=shade, width=1.1, arrowsize=9,
+            connectionstyle="arc3,rad=0.12", node_size=_NODE,
         )  # fmt: skip
-    nx.draw_networkx_nodes(together, place, ax=axes, node_size=430, node_color=[colour[name] for name in together])
+    nx.draw_networkx_nodes(together, place, ax=axes, node_size=_NODE, node_color=[colour[name] for name in together])
     labels = {name: name.partition("/")[0] for name in together}
     nx.draw_networkx_labels(together, place, labels, ax=axes, font_size=7, font_color="white", font_weight="bold")
     axes.set_axis_off()
-    axes.margins(0.12)
-    found = ", black: planted" if planted else ""
-    axes.set_title(f"Market graph, {graph.time:%d %B %Y}", fontsize=11, loc="left")
-    axes.text(
-        0.0, -0.02, f"colour: community, grey lines: correlation, arrows: leader to follower{found}",
-        transform=axes.transAxes, fontsize=8, va="top",
-    )  # fmt: skip
+    axes.set_aspect("equal")
+    axes.margins(0.1)
+    found = "; black: planted" if planted else ""
+    axes.set_title(f"Market graph, {graph.time.day} {graph.time:%B %Y}", fontsize=11, loc="left")
+    caption = f"colour: community · band: correlation\narrow: leader to follower, the {len(strongest)} strongest{found}"
+    axes.text(0.5, -0.01, caption, transform=axes.transAxes, fontsize=8, va="top", ha="center", color="#374151")
+
+
+def _circles(groups: list[set[str]]) -> dict[str, np.ndarray]:
+    """Place every community on a circle of its own, and the communities around the centre."""
+    n_nodes = sum(len(group) for group in groups)
+    place, turned = {}, 0.0
+    for group in groups:
+        # each community takes the share of the round that its members need
+        share = 2 * np.pi * len(group) / n_nodes
+        middle = turned + share / 2
+        centre = np.array([np.cos(middle), np.sin(middle)]) * (0.0 if len(groups) == 1 else 1.0)
+        radius = 0.0 if len(group) == 1 else min(0.24 * np.sqrt(len(group)), 1.0)
+        for number, name in enumerate(sorted(group)):
+            angle = middle + 2 * np.pi * number / len(group)
+            place[name] = centre + radius * np.array([np.cos(angle), np.sin(angle)])
+        turned += share
+    return place

@@ -43,8 +43,8 @@ def run(spec: Spec, bars: Any, *, truth: Any = None, figures: Path, progress: An
     Returns
     -------
     Run
-        Metrics: accuracy of each arm, differences in percentage points with intervals; arrays `forecasts`, `by_date`
-        and `weights`.
+        Metrics: accuracy of each arm (the mean over dates of the share of right directions), differences in percentage
+        points with intervals; arrays `forecasts`, `by_date` and `weights`.
 
     Raises
     ------
@@ -97,19 +97,21 @@ def _correct_by_date(forecasts: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
         for arm in arms
     }
     table = pd.DataFrame(right, index=scored.index).assign(fold=scored["fold"])
-    return table.groupby(level="datetime").mean()
+    by_date = table.groupby(level="datetime").mean()
+    placebos = [arm for arm in arms if arm.startswith(PLACEBO)]
+    return by_date.assign(**{PLACEBO: by_date[placebos].mean(axis=1)}) if placebos else by_date
 
 
 def _metrics(
     spec: Spec, bars: Bars, material: Material, forecasts: pd.DataFrame, by_date: pd.DataFrame
 ) -> dict[str, Any]:
-    arms = list(material.additions)
+    arms = [arm for arm in (BASE, ALL_ASSETS, GRAPH, PLACEBO) if arm in by_date]
+    placebos = [arm for arm in material.additions if arm.startswith(PLACEBO)]
 
     def interval(values: pd.Series) -> Interval:
         return block_bootstrap_interval(values, n_resamples=spec.n_resamples, seed=spec.seed)
 
     accuracy = {arm: asdict(interval(by_date[arm])) for arm in arms}
-    base = accuracy[BASE]["mean"]
     differences = {}
     for name, first, second in _comparisons(arms):
         points = interval(by_date[first] - by_date[second]).scaled(100)
@@ -124,18 +126,22 @@ def _metrics(
         "n_test_rows": int(forecasts["label"].notna().sum()),
         "accuracy": accuracy,
         "accuracy_by_fold": {arm: by_date.groupby("fold")[arm].mean().tolist() for arm in arms},
-        "rank_ic": {arm: _rank_ic(forecasts[arm], forecasts["earned"]) for arm in arms},
+        "rank_ic": {arm: _rank_ic(forecasts[arm], forecasts["earned"]) for arm in (BASE, ALL_ASSETS, GRAPH)},
         "points_over": differences,
-        "claimed_points": [base * percent for percent in CLAIMED_PERCENT],
+        "placebo_points": [float(100 * (by_date[arm] - by_date[BASE]).mean()) for arm in placebos],
+        "claimed_points": [accuracy[BASE]["mean"] * percent for percent in CLAIMED_PERCENT],
     }
 
 
 def _comparisons(arms: list[str]) -> list[tuple[str, str, str]]:
     """Return (name, arm, compared with)."""
-    found = [("all assets - base", ALL_ASSETS, BASE), ("graph - base", GRAPH, BASE)]
-    found.append(("graph - all assets", GRAPH, ALL_ASSETS))
-    found += [(f"{arm} - base", arm, BASE) for arm in arms if arm.startswith(PLACEBO)]
-    return found
+    found = [
+        ("all assets - base", ALL_ASSETS, BASE),
+        ("graph - base", GRAPH, BASE),
+        ("graph - all assets", GRAPH, ALL_ASSETS),
+        ("placebo - base", PLACEBO, BASE),
+    ]
+    return [row for row in found if row[1] in arms]
 
 
 def _rank_ic(forecast: pd.Series, earned: pd.Series) -> float | None:
@@ -183,10 +189,8 @@ def claims(run: Run) -> list[Claim]:
     points = metrics["points_over"]
     rows = [_claim(run, CLAIM, points["graph - base"])]
     rows.append(_claim(run, _BEYOND, points["graph - all assets"]))
-    for name in points:
-        if name.startswith(PLACEBO):
-            rows.append(_claim(run, _CONTROL, points[name]))
-            break
+    if "placebo - base" in points:
+        rows.append(_claim(run, _CONTROL, points["placebo - base"]))
     return rows
 
 
@@ -214,6 +218,7 @@ def _verdict(run: Run, words: str, points: dict[str, Any]) -> str:
         relative, claimed = points["relative_percent"], CLAIMED_PERCENT[0]
         if relative["high"] < claimed:
             return "does not reproduce"
-        return "supported" if relative["low"] >= claimed else "not supported"
+        above_placebos = points["mean"] > max(run.metrics["placebo_points"], default=0.0)
+        return "supported" if relative["low"] >= claimed and above_placebos else "not supported"
     held = points["low"] <= 0 if words == _CONTROL else points["low"] > 0
     return "supported" if held else "not supported"
