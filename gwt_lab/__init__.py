@@ -23,6 +23,8 @@ _PUBLIC = {
     "Instrument": "gwt_lab.market.instruments",
     "synthetic_market": "gwt_lab.data.synthetic",
     "load_bars": "gwt_lab.data.load",
+    "download_bars": "gwt_lab.data.download",
+    "QlibDataAdapter": "gwt_lab.data.qlib_adapter",
     "Catalog": "gwt_lab.data.catalog",
     "check_causal": "gwt_lab.validation.causality",
     "export_qlib": "gwt_lab.data.qlib_export",
@@ -65,7 +67,9 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from gwt_lab.backtest.portfolio import Portfolio as Portfolio
     from gwt_lab.data.catalog import Catalog as Catalog
+    from gwt_lab.data.download import download_bars as download_bars
     from gwt_lab.data.load import load_bars as load_bars
+    from gwt_lab.data.qlib_adapter import QlibDataAdapter as QlibDataAdapter
     from gwt_lab.data.qlib_export import export_qlib as export_qlib
     from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.errors import GwtLabError as GwtLabError
