@@ -109,7 +109,13 @@ def execute(source: Path, folder: Path, timeout: int = 300) -> Any:
 
     notebook = jupytext.read(source, fmt="py:percent")
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": folder}})
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--log-level=ERROR"],  # else it warns that loopback is not encrypted
+    )
     client.execute()
     for number, cell in enumerate(notebook.cells, 1):
         cell.id = f"cell-{number:02d}"  # jupytext draws them at random

@@ -36,6 +36,7 @@ def plot_equity(portfolio: Portfolio, *, benchmark: bool = True) -> Any:
     figure.add_trace(_line(portfolio.value(), "account", _ACCOUNT, width=1.8), row=1, col=1)
     fall = _line(100 * portfolio.drawdown(), "drawdown", _LOSS, width=1.0)
     figure.add_trace(fall | {"fill": "tozeroy", "fillcolor": "rgba(214,39,40,0.15)", "showlegend": False}, row=2, col=1)
+    figure.update_xaxes(type="date")
     figure.update_yaxes(title_text="worth at each close", tickformat=",.0f", row=1, col=1)
     figure.update_yaxes(title_text="drawdown, %", row=2, col=1)
     title = (
@@ -69,9 +70,13 @@ def _held(portfolio: Portfolio) -> pd.Series:
 
 
 def _line(series: pd.Series, name: str, colour: str, width: float) -> dict[str, Any]:
+    # Bars lie on a complete grid, so first time and step say it all; a notebook then stores no text for each time.
+    index = series.index
+    step_ms = (index[1] - index[0]).total_seconds() * 1000 if len(index) > 1 else 1.0
     return {
         "type": "scatter",
-        "x": series.index.tz_localize(None),
+        "x0": f"{index[0]:%Y-%m-%d %H:%M:%S}",
+        "dx": step_ms,
         "y": series.to_numpy(),
         "name": name,
         "mode": "lines",

@@ -26,7 +26,9 @@ def test_the_figure_holds_the_accounts_numbers() -> None:
     traces = {trace.name: trace for trace in account.plot().data}
     np.testing.assert_array_equal(traces["account"].y, account.value())
     assert min(traces["drawdown"].y) == 100 * account.max_drawdown() < 0
-    assert pd.DatetimeIndex(traces["account"].x).equals(account.value().index.tz_localize(None))
+    account_line = traces["account"]
+    times = pd.Timestamp(account_line.x0, tz="UTC") + pd.to_timedelta(np.arange(6) * account_line.dx, unit="ms")
+    assert (times == account.value().index).all()
 
 
 def test_the_benchmark_waits_in_cash_until_a_symbol_is_listed() -> None:

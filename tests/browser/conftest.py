@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,45 @@ def browser(tmp_path: Path) -> Iterator[Any]:
         started.quit()
 
 
+class Page:
+    """What a test waits for in a browser: everything together within one bound, with a picture where it fails."""
+
+    def __init__(self, driver: Any, picture: Path, seconds: float = 100.0) -> None:
+        self.driver = driver
+        self.picture = picture
+        self.until = time.monotonic() + seconds
+
+    def find(self, selector: str) -> list[Any]:
+        """Return the elements that a CSS selector matches."""
+        found: list[Any] = self.driver.find_elements("css selector", selector)
+        return found
+
+    def wait(self, what: str, condition: Callable[[], Any]) -> Any:
+        """Return the first true value of `condition`; an element that the page replaced meanwhile is asked again."""
+        from selenium.common.exceptions import StaleElementReferenceException
+
+        while time.monotonic() < self.until:
+            with suppress(StaleElementReferenceException):
+                if found := condition():
+                    return found
+            time.sleep(0.3)
+        self.driver.save_screenshot(str(self.picture))
+        pytest.fail(f"the browser never showed {what}; its last picture is {self.picture}")
+
+    def click(self, selector: str, label: str) -> None:
+        """Click the visible element with this text, as a reader does."""
+        self.wait(
+            f"'{label}'",
+            lambda: next((e for e in self.find(selector) if e.is_displayed() and e.text.strip() == label), None),
+        ).click()
+
+
+@pytest.fixture
+def page(browser: Any, tmp_path: Path) -> Page:
+    """Return the browser's page with its waiting."""
+    return Page(browser, tmp_path / "failure.png")
+
+
 @dataclass(frozen=True)
 class Lab:
     """A running JupyterLab: where it answers, and the folder it serves."""
@@ -72,6 +112,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     # Without this JupyterLab asks whether it may fetch news.
     disabled = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
     (config / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
+    # All cells stay in the page, where the test can see them.
+    tracker = home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    tracker.parent.mkdir(parents=True)
+    tracker.write_text(json.dumps({"windowingMode": "none"}))
     token = secrets.token_hex(16)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root"]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
