@@ -41,7 +41,8 @@ def rebalance_rows(index: pd.DatetimeIndex, timeframe: str, every: int) -> np.nd
 
 def hold_between(weights: pd.DataFrame, timeframe: str, every: int) -> pd.DataFrame:
     """Return the weights with every row off the rebalance grid set to NaN, which means hold."""
-    return weights.where(rebalance_rows(weights.index, timeframe, every)[:, None])
+    rows = rebalance_rows(weights.index, timeframe, every)[:, None]
+    return weights.where(np.broadcast_to(rows, weights.shape))
 
 
 def rank_weights(forecast: Any, *, long_only: bool = False, share: float = 0.5) -> np.ndarray:

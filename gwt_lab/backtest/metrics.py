@@ -37,21 +37,23 @@ def total_return(value: FloatArray, init_cash: float) -> float:
     return float(value[-1] / init_cash - 1.0)
 
 
-def drawdowns(value: FloatArray, init_cash: float) -> FloatArray:
-    """Return the distance from the highest value so far, shape (n_times,), zero or negative."""
-    peak = np.maximum.accumulate(np.concatenate(([init_cash], value)))[1:]
-    return value / peak - 1.0
+def drawdowns(value: FloatArray) -> FloatArray:
+    """Return the distance from the highest close of the account so far, shape (n_times,), zero or negative."""
+    return value / np.maximum.accumulate(value) - 1.0
 
 
-def max_drawdown(value: FloatArray, init_cash: float) -> float:
-    """Return the deepest fall from a peak as a negative fraction; zero if the value never fell."""
-    return float(drawdowns(value, init_cash).min())
+def max_drawdown(value: FloatArray) -> float:
+    """Return the deepest fall from a peak as a negative fraction; zero if the value never fell.
+
+    As in vectorbt, peaks are the account's worth at closes; what the first bar itself loses is a return, no drawdown.
+    """
+    return float(drawdowns(value).min())
 
 
-def longest_drawdown(value: FloatArray, init_cash: float) -> int:
+def longest_drawdown(value: FloatArray) -> int:
     """Return the number of bars of the longest stretch below a peak."""
     longest = current = 0
-    for below in drawdowns(value, init_cash) < 0:
+    for below in drawdowns(value) < 0:
         current = current + 1 if below else 0
         longest = max(longest, current)
     return longest
@@ -77,7 +79,7 @@ def annualized_return(value: FloatArray, init_cash: float, bars_per_year: float)
 
 def calmar_ratio(value: FloatArray, init_cash: float, bars_per_year: float) -> float:
     """Return annualised growth over the deepest drawdown; NaN without a drawdown."""
-    depth = max_drawdown(value, init_cash)
+    depth = max_drawdown(value)
     return annualized_return(value, init_cash, bars_per_year) / abs(depth) if depth < 0 else float("nan")
 
 

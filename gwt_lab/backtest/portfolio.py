@@ -155,7 +155,7 @@ class Portfolio:
 
     def drawdown(self) -> pd.Series:
         """Return the distance from the highest worth so far, zero or negative."""
-        return pd.Series(metrics.drawdowns(self.equity, self._start), index=self.bars.index, name="drawdown")
+        return pd.Series(metrics.drawdowns(self.equity), index=self.bars.index, name="drawdown")
 
     @property
     def positions(self) -> pd.DataFrame:
@@ -195,7 +195,7 @@ class Portfolio:
 
     def max_drawdown(self) -> float:
         """Return the deepest fall from a peak as a negative fraction."""
-        return metrics.max_drawdown(self.equity, self._start)
+        return metrics.max_drawdown(self.equity)
 
     def turnover(self) -> float:
         """Return the traded value over the mean worth of the account."""
@@ -220,7 +220,7 @@ class Portfolio:
                 "Max Gross Exposure [%]": 100 * float(exposure.max()),
                 "Total Fees Paid": float(self.fills[:, 4].sum()),
                 "Max Drawdown [%]": -100 * self.max_drawdown(),
-                "Max Drawdown Duration": step * metrics.longest_drawdown(self.equity, self._start),
+                "Max Drawdown Duration": step * metrics.longest_drawdown(self.equity),
                 "Total Orders": len(self.fills),
                 "Turnover": self.turnover(),
                 "Sharpe Ratio": self.sharpe_ratio(),
@@ -241,6 +241,12 @@ class Portfolio:
         return metrics.bar_returns(self.equity, self._start)
 
     # ------------------------------------------------------------------------------------------ words
+    def plot(self) -> Any:
+        """Return the interactive figure of worth and drawdown, :func:`gwt_lab.backtest.plots.plot_equity`."""
+        from gwt_lab.backtest.plots import plot_equity
+
+        return plot_equity(self)
+
     def __repr__(self) -> str:
         return (
             f"Portfolio({self.bars.n_symbols} symbols x {self.bars.n_times:,} bars of {self.bars.timeframe}: "

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.backtest.portfolio import Portfolio
-from gwt_lab.errors import ConfigError, GwtLabError
+from gwt_lab.errors import ConfigError
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.costs import CostModel
@@ -26,8 +26,10 @@ from gwt_lab.validation.causality import check_causal
 __all__ = ["REQUIRED_GATES", "Gate", "Verdict", "validate"]
 
 REQUIRED_GATES = ("causal", "doubled_costs")
-# rows of the last decisions kept for the replay, and how much more than the lookback the causality check sees
-_FIXTURE_DECISIONS, _CAUSAL_ROWS = 48, 256
+# decisions kept for the replay, within so many rows at least and at most
+_FIXTURE_DECISIONS, _FIXTURE_ROWS = 12, (48, 1000)
+# rows beyond the lookback on which causality is checked
+_CAUSAL_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,6 @@ def validate(
         _closed("causal", lambda: _causal(strategy, market)),
         _closed("doubled_costs", lambda: _doubled_costs(strategy, market, prices, start)),
     )
-    recent = market.tail(min(strategy.lookback + max(_FIXTURE_DECISIONS, 3 * strategy.pace), market.n_times))
-    decided = max(recent.n_times - strategy.lookback, 1)
-    fixture = Fixture(recent, strategy.weights(recent).iloc[-decided:]).to_text()
     spec = strategy_spec(strategy) | {
         "lookback": strategy.lookback,
         "symbols": market.symbols,
@@ -134,14 +133,29 @@ def validate(
         "out_of_sample_from": start.isoformat(),
         "source": source,
     }
+    passed = all(gate.passed for gate in gates)
+    # what did not pass is never replayed, and may not even run
+    fixture = _fixture(strategy, market).to_text() if passed else ""
     run = store_run(
         "validate",
         spec,
-        {"passed": all(gate.passed for gate in gates), "gates": [asdict(gate) for gate in gates]},
+        {"passed": passed, "gates": [asdict(gate) for gate in gates]},
         arrays=strategy_arrays(strategy) | {"fixture": pd.DataFrame({"text": [fixture]}, dtype=str)},
         data_hashes={"bars": market.content_hash, "fixture": hashlib.sha256(fixture.encode()).hexdigest()},
     )
     return Verdict(gates, run)
+
+
+def _fixture(strategy: Strategy, bars: Bars) -> Fixture:
+    """Return the last bars and decisions, as many as hold `_FIXTURE_DECISIONS` decisions that do not merely hold."""
+    weights = strategy.weights(bars)
+    decided = np.flatnonzero(weights.notna().any(axis=1).to_numpy())
+    reach = bars.n_times - decided[-min(len(decided), _FIXTURE_DECISIONS)] if len(decided) else 0
+    rows = int(np.clip(reach, _FIXTURE_ROWS[0], _FIXTURE_ROWS[1]))
+    recent = bars.tail(min(strategy.lookback + rows, bars.n_times))
+    rows = max(recent.n_times - strategy.lookback, 1)
+    # decided anew on these bars alone, as whoever replays them will
+    return Fixture(recent, strategy.weights(recent).iloc[-rows:])
 
 
 def _start(bars: Bars, out_of_sample: Any) -> pd.Timestamp:
@@ -161,7 +175,7 @@ def _closed(name: str, evaluate: Callable[[], Gate]) -> Gate:
     """Return the gate's word; an error while it is evaluated means not passed."""
     try:
         return evaluate()
-    except (GwtLabError, ValueError, ArithmeticError, LookupError, TypeError) as error:
+    except Exception as error:
         return Gate(name, False, f"could not be evaluated: {type(error).__name__}: {error}")
 
 

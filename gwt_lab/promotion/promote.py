@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from gwt_lab.promotion.gates import REQUIRED_GATES, Verdict
 from gwt_lab.runs import Run, data_folder, list_runs, load_run
 from gwt_lab.strategies.stored import stored_texts
 
-__all__ = ["promote", "validated_run"]
+__all__ = ["bundles_folder", "promote", "validated_run"]
+
+
+def bundles_folder() -> Path:
+    """Return where bundles are written: `GWT_BUNDLES`, else `data/bundles`."""
+    place = os.environ.get("GWT_BUNDLES")
+    return Path(place) if place else data_folder() / "bundles"
 
 
 def validated_run(run: Run | Verdict | str) -> Run:
@@ -48,7 +55,7 @@ def promote(run: Run | Verdict | str, out: str | Path | None = None, *, days: in
     run : Run, Verdict or str
         As in `validated_run`.
     out : str or Path, optional
-        The bundle's folder, which must not exist; `data/bundles/<run id>` if not given.
+        The bundle's folder, which must not exist; `<run id>` in `bundles_folder()` if not given.
     days : int
         How long the bundle may be used.
 
@@ -68,7 +75,7 @@ def promote(run: Run | Verdict | str, out: str | Path | None = None, *, days: in
     text = str(judged.array("fixture")["text"].iloc[0])
     if hashlib.sha256(text.encode()).hexdigest() != judged.record["data_hashes"]["fixture"]:
         raise BundleError(f"run {judged.id}: its fixture is not the one that was judged: validate again")
-    folder = Path(out) if out is not None else data_folder() / "bundles" / judged.id
+    folder = Path(out) if out is not None else bundles_folder() / judged.id
     return write_bundle(_document(judged, days), stored_texts(judged), Fixture.from_text(text), folder)
 
 

@@ -61,7 +61,12 @@ class Strategy(ABC):
         state = state.push(bar)
         if not self.decides_at(bar, state.timeframe):
             return state, np.full(len(state.symbols), np.nan)
-        return state, self.weights(state.bars()).to_numpy(dtype=np.float64)[-1].copy()
+        return state, self.last_weights(state)
+
+    def last_weights(self, state: BarState) -> np.ndarray:
+        """Return the last row of `weights` on the bars in `state`, shape (n_symbols,)."""
+        decided: np.ndarray = self.weights(state.bars()).to_numpy(dtype=np.float64)[-1].copy()
+        return decided
 
     def decides_at(self, bar: Bar, timeframe: str) -> bool:
         """Return whether a weight can be other than NaN at this bar; spares the work where it cannot."""
@@ -70,11 +75,6 @@ class Strategy(ABC):
     def every_bar(self) -> Strategy:
         """Return the same logic deciding at every bar, on which the two laws are checked."""
         return self
-
-    @property
-    def pace(self) -> int:
-        """Bars from one decision to the next at most, where they lie on a fixed grid."""
-        return 1
 
     @property
     def trained_until(self) -> pd.Timestamp | None:

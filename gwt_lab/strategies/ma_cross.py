@@ -13,6 +13,7 @@ from gwt_lab.errors import ConfigError
 from gwt_lab.kernels import kernel
 from gwt_lab.market.bars import Bars
 from gwt_lab.strategies.base import Strategy
+from gwt_lab.strategies.clock import BarState
 
 __all__ = ["MovingAverageCross", "crossings", "window_mean"]
 
@@ -92,8 +93,16 @@ class MovingAverageCross(Strategy):
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """Return 1/n at an entry, 0 at an exit, NaN (hold) elsewhere."""
-        close = np.ascontiguousarray(bars.close.to_numpy(dtype=np.float64))
+        weights = self._of(bars.close.to_numpy(dtype=np.float64))
+        return pd.DataFrame(weights, index=bars.index, columns=bars.close.columns)
+
+    def last_weights(self, state: BarState) -> np.ndarray:
+        """Return the last row of `weights`, from the closes alone."""
+        decided: np.ndarray = self._of(state.values[:, 3])[-1]
+        return decided
+
+    def _of(self, close: np.ndarray) -> np.ndarray:
+        close = np.ascontiguousarray(close)
         # the other side lies at most `slow` rows back, so at most slow - 1 rows of equality are looked through
         crossed = crossings(window_mean(close, self.fast), window_mean(close, self.slow), self.slow - 1)
-        weights = np.where(crossed == 1, 1.0 / bars.n_symbols, np.where(crossed == -1, 0.0, np.nan))
-        return pd.DataFrame(weights, index=bars.index, columns=bars.close.columns)
+        return np.where(crossed == 1, 1.0 / close.shape[1], np.where(crossed == -1, 0.0, np.nan))
