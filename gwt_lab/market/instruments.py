@@ -21,6 +21,14 @@ _QUOTES = (
 _WHOLE = frozenset(
     {*_QUOTES, "WBTC", "TBTC", "HBTC", "RENBTC", "WETH", "STETH", "WSTETH", "CBETH", "RETH", "SUSD", "GUSD"}
 )
+# Where two cuts are possible (`BATUSD`: BAT/USD or BA/TUSD), the one whose base is a coin known here is right.
+_COINS = frozenset(
+    {
+        *_WHOLE, "BTC", "ETH", "BNB", "XRP", "ADA", "SOL", "LTC", "BCH", "TRX", "LINK", "DOGE", "AVAX", "UNI", "ATOM",
+        "BAT", "DOT", "GRT", "APT", "QNT", "ANT", "LPT", "SNT", "JST", "MNT", "NXT", "FTT", "HT", "GT", "RVT",
+        "SHIB", "ARB", "CKB", "TRB", "AMB", "OP", "ID", "IQ", "AI", "IO", "OM",
+    }
+)  # fmt: skip
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
@@ -35,10 +43,10 @@ def split_symbol(symbol: str) -> tuple[str, str]:
         if separator in name:
             base, _, quote = name.partition(separator)
             return base, quote
-    for quote in _QUOTES:
-        if name.endswith(quote) and len(name) > len(quote):
-            return name[: -len(quote)], quote
-    return name, ""
+    cuts = [(name[: -len(quote)], quote) for quote in _QUOTES if name.endswith(quote)]
+    known = sorted((cut for cut in cuts if cut[0] in _COINS), key=lambda cut: -len(cut[0]))
+    long_enough = [cut for cut in cuts if len(cut[0]) >= 3]
+    return (known or long_enough or cuts[-1:] or [(name, "")])[0]
 
 
 def unified_symbol(symbol: str) -> str:
