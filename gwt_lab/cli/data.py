@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,6 +77,44 @@ def _row(row: dict[str, Any]) -> list[Any]:
         row["name"], row["symbol"], row["timeframe"], row["start"].strftime(day), row["end"].strftime(day),
         f"{row['bars']:,}", f"{row['missing']:,}", row["gaps"], row["hash"][:16], row["damaged"] or "",
     ]  # fmt: skip
+
+
+@data_app.command("import")
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Files, archives or folders.", metavar="FILE...")],
+    name: Annotated[str, typer.Option(help="Catalog name to store the bars under.")],
+    symbol: Annotated[str | None, typer.Option(help="Of files that do not say, such as BTC/USDT.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Of files that do not say, such as 1h.")] = None,
+    venue: Annotated[str | None, typer.Option(help="Which one of several in an exchange column.")] = None,
+    times: Annotated[
+        list[str] | None, typer.Option(help="day-first, month-first, close, or a time zone; may be repeated.")
+    ] = None,
+    repair: Annotated[
+        list[str] | None, typer.Option(help="sort, drop-duplicates or drop-incomplete; may be repeated.")
+    ] = None,
+    price: Annotated[str | None, typer.Option(help="'close' for a wide table of closes by symbol.")] = None,
+    revise: Annotated[bool, typer.Option("--revise", help="Let different values replace stored ones.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Import bars that others wrote; what could be read in two ways is refused, nothing is repaired unasked."""
+    from gwt_lab.data.catalog import Catalog
+    from gwt_lab.data.catalog_files import check_name
+    from gwt_lab.data.importers import Ask, TimeReading, import_files
+
+    check_name(name)
+    ask = Ask(symbol, timeframe, venue, price, TimeReading.of(times or ()))
+    found = import_files(files, ask, repair or ())
+    for note in found.notes:
+        sys.stderr.write(f"{note}\n")
+    catalog = Catalog()
+    written = catalog.append(name, found.bars, source={"kind": "import", "files": found.sources}, revise=revise)
+    if written or found.repairs:
+        record = {"files": found.sources, "repairs": found.repairs, "notes": found.notes}
+        catalog.record(name, "import", record)
+    more = {"files": found.sources, "repairs": found.repairs, "notes": found.notes, "written": len(written)}
+    if not written and not as_json:
+        sys.stderr.write(f"{name} has all of these bars already; nothing was written\n")
+    _say_bars(f"{name} in {catalog.path}", found.bars, as_json, more)
 
 
 @data_app.command("list")

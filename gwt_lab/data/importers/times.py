@@ -146,11 +146,11 @@ def _slashed(texts: pd.Series, name: str, reading: TimeReading) -> pd.Series:
     # RE2 over the whole column: pandas' own extract takes seconds for a million rows
     found = pc.extract_regex(pa.array(texts, pa.string()), _SLASHED_COLUMN)
     if found.null_count:
-        row = int(np.argmax(found.is_null().to_numpy(zero_copy_only=False)))
+        row = int(np.argmax(np.asarray(pc.is_null(found))))
         raise DataError(
             f"{name} mixes spellings of dates: row 1 holds {texts.iloc[0]!r}, row {row + 1} {texts.iloc[row]!r}"
         )
-    one, two, year, rest = (found.field(part) for part in ("one", "two", "year", "rest"))
+    one, two, year, rest = (pc.struct_field(found, part) for part in ("one", "two", "year", "rest"))
     day_first, month_first = (bool(pc.max(pc.cast(part, pa.int64())).as_py() > 12) for part in (one, two))
     if day_first and month_first:
         raise ImportRefused(f"{name} mixes day/month and month/day dates; write them as 2021-01-31")
