@@ -48,8 +48,21 @@ def stage_rows(home: Path, kind: str, frame: pd.DataFrame, key: list[str], revis
     if not len(fresh):
         return []
     number = len(files.list_partitions(home / kind)) + len(list((home / files.DAMAGED / kind).glob("*.parquet")))
-    table = pa.Table.from_pandas(fresh, preserve_index=False)
+    table = _arrow_table(fresh)
     return [files.stage(home / kind, f"{number:06d}", table, {"key": key, "kind": kind})]
+
+
+def _arrow_table(frame: pd.DataFrame) -> pa.Table:
+    """Return a frame as an Arrow table; pyarrow itself takes times in a zone by an attribute that pandas deprecates."""
+    columns = {}
+    for name in frame.columns:
+        column = frame[name]
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            kind = pa.timestamp(column.dt.unit, tz="UTC")
+            columns[name] = pa.array(column.dt.tz_convert(None).to_numpy(), kind, from_pandas=True)
+        else:
+            columns[name] = pa.array(column, from_pandas=True)
+    return pa.table(columns)
 
 
 def _fresh(kind: str, stored: pd.DataFrame, frame: pd.DataFrame, key: list[str], revise: bool) -> pd.DataFrame:
