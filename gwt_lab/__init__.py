@@ -73,9 +73,9 @@ if TYPE_CHECKING:
     from gwt_lab.data.load import load_bars as load_bars
     from gwt_lab.data.qlib_adapter import QlibDataAdapter as QlibDataAdapter
     from gwt_lab.data.qlib_export import export_qlib as export_qlib
-    from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.data.quality import check_bars as check_bars
     from gwt_lab.data.quality import repair_bars as repair_bars
+    from gwt_lab.data.synthetic import synthetic_market as synthetic_market
     from gwt_lab.errors import GwtLabError as GwtLabError
     from gwt_lab.execution.env import ExecutionEnvironment as ExecutionEnvironment
     from gwt_lab.execution.order_book import OrderBookHistory as OrderBookHistory
