@@ -76,11 +76,11 @@ class Dynamics:
     alpha: float = 0.05
     leverage: float = 0.06
     beta: float = 0.89
-    tail: float = 4.5
+    tail: float = 5.0
     market_vol: float = 0.028
     sector_vol: float = 0.014
     slow_vol: float = 0.9
-    slow_half_lives: tuple[float, ...] = (1.5, 8.0, 40.0)
+    slow_half_lives: tuple[float, ...] = (3.0, 12.0, 60.0)
     jumps_per_day: float = 0.2
     jump_size: float = 0.4
     gap_size: float = 0.02
