@@ -97,6 +97,9 @@ def list_partitions(folder: Path) -> list[Partition]:
     """Return the partitions of one folder, ordered by name."""
     found = []
     for path in sorted(folder.glob("*.parquet")):
+        if path.name.startswith(_SCRATCH):
+            # being written, or left by a writer that was killed; the next writer removes it
+            continue
         match = _PARTITION.fullmatch(path.name)
         found.append(Partition(path, match["stem"], match["hash"]) if match else Partition(path, "", ""))
     return found

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from gwt_lab.data.download_transport import Refused, check_base_url, open_session
+from gwt_lab.data.download_transport import Refused, check_base_url, open_session, tls_context
 from gwt_lab.data.rate_limit import Clock, Patience, RateLimiter, http_date, retry_after_seconds
 from gwt_lab.errors import GwtLabError, MissingExtraError, UnknownNameError, VenueError
 from gwt_lab.market.instruments import Instrument, unified_symbol
@@ -128,6 +128,7 @@ class CcxtVenue:
             {"session": self._session, "enableRateLimit": False, "timeout": int(1000 * self.patience.timeout_seconds)}
         )
         exchange.venue = self
+        exchange.ssl_context = tls_context()
         # without keys it says nothing, with keys it would be a signed request
         exchange.has["fetchCurrencies"] = False
         if self.id in _KINDS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from gwt_lab.data.rate_limit import Patience
@@ -10,7 +12,7 @@ from gwt_lab.errors import ConfigError, MissingExtraError
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Refused", "check_base_url", "is_loopback", "open_session"]
+__all__ = ["Refused", "check_base_url", "is_loopback", "open_session", "tls_context"]
 
 _CHUNK_BYTES = 1 << 16
 
@@ -46,6 +48,14 @@ def check_base_url(base_url: str) -> str:
     return str(url.origin())
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return the one context that checks certificates; reading the authorities takes a tenth of a second."""
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())
+
+
 def open_session(base_url: str | None, patience: Patience) -> aiohttp.ClientSession:
     """Return a session for public data; call it inside the event loop that will use it.
 
@@ -60,15 +70,11 @@ def open_session(base_url: str | None, patience: Patience) -> aiohttp.ClientSess
         import aiohttp
     except ImportError:
         raise MissingExtraError("aiohttp", "live") from None
-    import ssl
-
-    import certifi
-
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(_only(base_url))
     trace.on_request_redirect.append(_no_redirect)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=certifi.where())),
+        connector=aiohttp.TCPConnector(ssl=tls_context()),
         response_class=_bounded_response(patience.max_body_megabytes),
         trace_configs=[trace],
         # a firm's proxy is found in HTTPS_PROXY; this machine is asked directly

@@ -155,3 +155,14 @@ def test_funding_is_kept_by_time(store: VenueStore) -> None:
     assert table["rate"].tolist() == [1e-4, -2e-4]
     found = store.funding_held("BTC/USDT:USDT")
     assert (found.first, found.last) == (START, START + 8 * HOUR)
+
+
+def test_what_a_killed_writer_left_behind_is_not_read(store: VenueStore) -> None:
+    store.append("BTC/USDT", rows(0, 1))
+    folder = store.catalog.path / NAME / "bars" / "BTC-USDT"
+    whole = next(folder.glob("2021*"))
+    (folder / f".writing-1-{whole.name}").write_bytes(whole.read_bytes()[:50])
+    assert held(store) == (0, 1)
+    assert len(store.catalog.read(NAME)) == 2
+    store.append("BTC/USDT", rows(2))
+    assert not list(folder.glob(".writing*"))
