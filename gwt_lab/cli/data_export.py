@@ -19,6 +19,7 @@ def export(
     symbols: Annotated[str, typer.Option(help="Comma-separated symbols; all if left out.")] = "",
     start: Annotated[str | None, typer.Option(help="First open time, UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Last open time, UTC.")] = None,
+    empty_rows: Annotated[bool, typer.Option(help="Keep the times at which no symbol has a bar.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier provider.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -27,7 +28,7 @@ def export(
     from gwt_lab.data.qlib_export import export_qlib
 
     chosen = [name.strip() for name in symbols.split(",") if name.strip()] or None
-    done = export_qlib(load_bars(name_or_path, chosen, start, end), out, overwrite=overwrite)
+    done = export_qlib(load_bars(name_or_path, chosen, start, end), out, empty_rows=empty_rows, overwrite=overwrite)
     left_out = f"\nleft out, no bar at all: {', '.join(done.without_bars)}" if done.without_bars else ""
     emit(
         done.to_dict(),

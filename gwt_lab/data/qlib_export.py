@@ -126,7 +126,7 @@ def qlib_vwap(bars: Bars) -> pd.DataFrame:
     return (bars.quote_volume / bars.volume.where(traded)).where(traded, middle)
 
 
-def export_qlib(bars: Any, folder: str | Path, *, overwrite: bool = False) -> QlibExport:
+def export_qlib(bars: Any, folder: str | Path, *, empty_rows: bool = True, overwrite: bool = False) -> QlibExport:
     """Write bars as a provider folder for qlib.
 
     Parameters
@@ -135,6 +135,9 @@ def export_qlib(bars: Any, folder: str | Path, *, overwrite: bool = False) -> Ql
         Any bar size from one minute up.
     folder : str or Path
         The provider to write. One folder holds one bar size.
+    empty_rows : bool
+        Keep the times at which no symbol has a bar. False leaves them out of the calendar, as qlib's own importers do:
+        windows then skip an outage, and qlib's Alpha158 equals ``alpha158(bars, qlib_compatible=True)``.
     overwrite : bool
         Replace an earlier provider in `folder`. A folder that is no provider is never replaced.
 
@@ -162,24 +165,24 @@ def export_qlib(bars: Any, folder: str | Path, *, overwrite: bool = False) -> Ql
     codes = _codes([name for name, has_bars in zip(bars.symbols, listed, strict=True) if has_bars])
     if not codes:
         raise DataError("there is no bar to export: every row of every symbol is missing")
-    if bars.n_times > _MAX_ROWS:
-        raise DataError(
-            f"qlib's feature files count at most {_MAX_ROWS:,} rows, got {bars.n_times:,}: export a shorter span"
-        )
+    kept = np.ones(bars.n_times, dtype=bool) if empty_rows else bars.close.notna().any(axis=1).to_numpy()
+    index = bars.index[kept]
+    if len(index) > _MAX_ROWS:
+        raise DataError(f"qlib's feature files count at most {_MAX_ROWS:,} rows, got {len(index):,}: export less time")
     target = Path(folder).expanduser().absolute()
     _refuse_existing(target, overwrite)
-    fields = _fields(bars)
+    fields = {name: panel[kept] for name, panel in _fields(bars).items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        _write_provider(work / "new", bars.index, fields, codes, freq)
+        _write_provider(work / "new", index, fields, codes, freq)
         _move_into_place(work, target)
     finally:
         # An old provider still in there could not be moved back: better a stray folder than lost data.
         if not (work / "old").exists():
             shutil.rmtree(work, ignore_errors=True)
     without = tuple(name for name in bars.symbols if name not in codes)
-    return QlibExport(target, freq, codes, without, bars.index[0], bars.index[-1], bars.n_times)
+    return QlibExport(target, freq, codes, without, index[0], index[-1], len(index))
 
 
 def _codes(symbols: list[str]) -> dict[str, str]:

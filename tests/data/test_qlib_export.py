@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import pytest
 
 from gwt_lab.data.qlib_export import QLIB_FIELDS, export_qlib, qlib_code, qlib_freq, qlib_vwap
 from gwt_lab.errors import CatalogError, DataError
-from gwt_lab.market.bars import Bars
+from gwt_lab.features.alpha158 import alpha158
+from gwt_lab.market.bars import FIELDS, Bars
 from gwt_lab.market.time import timeframe_ns
 
 READER = Path(__file__).parents[1] / "oracles" / "qlib_reader.py"
 RAW = [f"${name}" for name in QLIB_FIELDS]
 EXPRESSIONS = [*RAW, "Ref($close,1)", "Mean($close,5)", "($close-$open)/$open", "Std($close,5)/$close"]
 TIMEFRAMES = {"5m": "5min", "30m": "30min", "1h": "60min", "4h": "240min", "1d": "day", "3d": "3day", "1w": "1week"}
+KBARS = ("KMID", "KLEN", "KMID2", "KUP", "KLOW", "KSFT", "OPEN0", "HIGH0", "LOW0", "VWAP0")
 N = 90
 
 
@@ -78,6 +81,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"provider": str(export.folder), "freq": freq, "out": str(root / timeframe), "fields": EXPRESSIONS}
             | {"handler": timeframe == "1h"}
         )
+    traded = export_qlib(panel("1h"), root / "providers" / "traded", empty_rows=False)
+    jobs.append(
+        {"provider": str(traded.folder), "freq": "60min", "out": str(root / "traded"), "fields": RAW, "handler": True}
+    )
     (root / "jobs.json").write_text(json.dumps(jobs))
     home, cwd = root / "home", root / "cwd"
     home.mkdir()
@@ -155,6 +162,35 @@ def test_the_alpha158_handler_runs_on_an_export(answers: Path) -> None:
     np.testing.assert_allclose(block["KMID"], (close - opened) / opened, rtol=2e-4, atol=1e-7)
     middle = qlib_vwap(bars)["SHIB/USDT"].to_numpy()[17:] / close
     np.testing.assert_allclose(block["VWAP0"], middle, rtol=1e-6)
+
+
+def test_empty_rows_can_be_left_out_of_the_calendar(answers: Path) -> None:
+    bars = panel("1h")
+    traded = bars.close.notna().any(axis=1).to_numpy()
+    assert (~traded).sum() == 2
+    calendar = json.loads((answers / "traded" / "calendar.json").read_text())
+    assert pd.DatetimeIndex(calendar).equals(bars.index[traded].tz_localize(None))
+    found = pd.read_parquet(answers / "traded" / "features.parquet").loc["BTCUSDT"]
+    np.testing.assert_array_equal(found["$close"], bars.close["BTC/USDT"].to_numpy()[traded].astype(np.float32))
+    # the bar after the outage has no bar right before it, whatever the calendar leaves out
+    assert found["$change"].isna().to_numpy().nonzero()[0].tolist() == [0, 40]
+
+
+def test_qlibs_alpha158_on_an_export_is_ours(answers: Path) -> None:
+    narrow = panel("1h")
+    narrow = replace(
+        narrow, **{name: getattr(narrow, name).astype(np.float32).astype(float) for name in (*FIELDS, "quote_volume")}
+    )
+    ours = alpha158(narrow, qlib_compatible=True)
+    theirs = pd.read_parquet(answers / "traded" / "alpha158.parquet")
+    for symbol in narrow.symbols:
+        block = theirs.xs(qlib_code(symbol), level="instrument")
+        same = ours.xs(symbol, level="instrument")
+        same = same[same.index.tz_localize(None).isin(block.index)]
+        for name in (*KBARS, *(f"{kind}{d}" for kind in ("ROC", "MA", "STD", "MAX", "MIN") for d in (5, 60))):
+            np.testing.assert_allclose(
+                same[name], block[name], rtol=2e-4, atol=2e-6, err_msg=f"{name} of {symbol}", equal_nan=True
+            )
 
 
 # ------------------------------------------------------------------------------------------------ without qlib
