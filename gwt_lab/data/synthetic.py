@@ -114,7 +114,8 @@ class SyntheticMarket:
         Parameters
         ----------
         forecast : DataFrame of shape (n_times, n_symbols)
-            Row t holds what was expected at the close of bar t, NaN where nothing was.
+            Row t holds what was expected at the close of bar t of the next bar's relative return, NaN where nothing
+            was. Take its mean over the symbols off first if it is about the return itself.
         """
         return score_forecast(forecast, self.truth.outcome)
 

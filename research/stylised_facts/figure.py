@@ -103,7 +103,7 @@ def _clustering(axes: Any, curves: Curves, colour: str, name: str) -> None:
     axes.set(xscale="log", title="Long memory of size", xlabel="lag, bars", ylabel="autocorrelation of |r|")
     axes.set_xticks([1, 4, 24, 168], ["1", "4", "24", "168"])
     axes.minorticks_off()
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.set_ylim(-0.02, 0.42)
 
 
 def _leverage(axes: Any, curves: Curves, colour: str, name: str) -> None:
@@ -122,15 +122,16 @@ def _leverage(axes: Any, curves: Curves, colour: str, name: str) -> None:
 def _spectrum(axes: Any, curves: Curves, colour: str, name: str) -> None:
     values = np.concatenate([week / len(week) for week in curves.spectra])
     size = float(np.mean([len(week) for week in curves.spectra]))
-    edges = np.geomspace(0.005, 1, 36)
+    edges = np.geomspace(0.002, 1, 40)
     axes.hist(values, bins=edges, color=colour, alpha=0.35, weights=np.full(len(values), 1 / len(curves.spectra)))
     low, high, _ = marchenko_pastur(size / WINDOW, 1 - float(np.median(curves.market_share)))
     for edge in (low, high):
         axes.axvline(edge / size, color=colour, ls="--", lw=1)
     axes.set(
         xscale="log",
+        xlim=(0.002, 1.1),
         title="One market, a few sectors, noise",
-        xlabel="eigenvalue / number of symbols (noise between dashes)",
+        xlabel="eigenvalue / symbols; noise between dashes",
         ylabel="eigenvalues a week",
     )
     axes.set_xticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])

@@ -1,4 +1,4 @@
-"""The synthetic market has the stylised facts of crypto bars, the estimators find planted values, the figure is drawn."""
+"""Stylised facts: the synthetic market has them, the estimators find planted values, the figure is drawn."""
 
 from __future__ import annotations
 
