@@ -172,15 +172,12 @@ def export_qlib(bars: Any, folder: str | Path, *, empty_rows: bool = True, overw
     target = Path(folder).expanduser().absolute()
     _refuse_existing(target, overwrite)
     fields = {name: panel[kept] for name, panel in _fields(bars).items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        _write_provider(work / "new", index, fields, codes, freq)
-        _move_into_place(work, target)
-    finally:
-        # An old provider still in there could not be moved back: better a stray folder than lost data.
-        if not (work / "old").exists():
-            shutil.rmtree(work, ignore_errors=True)
+        _write_beside(target, index, fields, codes, freq)
+    except OSError as error:
+        raise CatalogError(
+            f"'{target}' cannot be written: {error.strerror or error}; name a folder that may be written and has room"
+        ) from None
     without = tuple(name for name in bars.symbols if name not in codes)
     return QlibExport(target, freq, codes, without, index[0], index[-1], len(index))
 
@@ -219,6 +216,21 @@ def _float32(panel: pd.DataFrame, name: str) -> np.ndarray:
             f"hold: check it with `gwt data check`"
         )
     return narrow
+
+
+def _write_beside(
+    target: Path, index: pd.DatetimeIndex, fields: dict[str, np.ndarray], codes: dict[str, str], freq: str
+) -> None:
+    """Write the provider into a folder beside its place, then move it there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _write_provider(work / "new", index, fields, codes, freq)
+        _move_into_place(work, target)
+    finally:
+        # An old provider still in there could not be moved back: better a stray folder than lost data.
+        if not (work / "old").exists():
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_provider(
