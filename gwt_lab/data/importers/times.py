@@ -197,7 +197,7 @@ def _refuse_local(index: pd.DatetimeIndex, name: str) -> None:
     advice = "They look like local clock times: say which (`--times Europe/Berlin`), or write them in UTC"
     # many symbols share one time: what counts is what repeats more often than usual
     twice = pd.DatetimeIndex(times[counts >= 2 * np.median(counts)])
-    if len(twice) and set(twice.dayofweek) == {6} and set(twice.month) <= {3, 4, 9, 10, 11} and max(twice.hour) <= 3:
+    if len(twice) and set(twice.day_of_week) == {6} and set(twice.month) <= {3, 4, 9, 10, 11} and max(twice.hour) <= 3:
         raise ImportRefused(f"{name} repeats the hour of {twice[0]:%Y-%m-%d %H:%M}, a Sunday in autumn. {advice}")
     step = int(np.median(np.diff(times)))
     holes = pd.DatetimeIndex(times[:-1][np.diff(times) == _HOUR_NS + step] + step)
@@ -214,12 +214,12 @@ def _refuse_local(index: pd.DatetimeIndex, name: str) -> None:
 
 def _last_sunday_of_march(year: int) -> pd.Timestamp:
     end = pd.Timestamp(year, 3, 31)
-    return end - pd.Timedelta(days=(end.dayofweek + 1) % 7)
+    return end - pd.Timedelta(days=(end.day_of_week + 1) % 7)
 
 
 def _second_sunday_of_march(year: int) -> pd.Timestamp:
     start = pd.Timestamp(year, 3, 8)
-    return start + pd.Timedelta(days=(6 - start.dayofweek) % 7)
+    return start + pd.Timedelta(days=(6 - start.day_of_week) % 7)
 
 
 # ------------------------------------------------------------------------------------------------ open or close
