@@ -116,8 +116,9 @@ def check_fixture(bundle: Bundle) -> int:
         If one weight differs in one bit, or NaN stands where a number stood.
     """
     wanted = bundle.fixture.decisions
-    decided = _step(bundle.strategy(), bundle.fixture.bars)
-    _demand_equal(bundle, decided.iloc[-len(wanted) :], wanted, "the bundle's fixture")
+    bars = bundle.fixture.bars
+    decided = _step(bundle.strategy(), bars, first=bars.n_times - len(wanted))
+    _demand_equal(bundle, decided, wanted, "the bundle's fixture")
     return len(wanted)
 
 
@@ -178,15 +179,18 @@ def replay(
     )
 
 
-def _step(strategy: Strategy, bars: Bars) -> pd.DataFrame:
-    """Return the decisions taken bar by bar, shape (n_times, n_symbols)."""
+def _step(strategy: Strategy, bars: Bars, *, first: int = 0) -> pd.DataFrame:
+    """Return the decisions taken bar by bar from row `first` on, shape (n_times - first, n_symbols)."""
     state = strategy.start(bars)
     decided = np.empty(bars.shape)
     with progress("replay", bars.n_times) as line:
         for row, bar in enumerate(iterate_bars(bars)):
-            state, decided[row] = strategy.decide(state, bar)
+            if row < first:
+                state = state.push(bar)
+            else:
+                state, decided[row] = strategy.decide(state, bar)
             line.update(row + 1)
-    return pd.DataFrame(decided, index=bars.index, columns=bars.close.columns)
+    return pd.DataFrame(decided[first:], index=bars.index[first:], columns=bars.close.columns)
 
 
 def _demand_equal(bundle: Bundle, got: pd.DataFrame, wanted: pd.DataFrame, where: str) -> None:

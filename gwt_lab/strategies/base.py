@@ -97,11 +97,14 @@ class Strategy(ABC):
         """Return the strategy that `to_dict` described; unknown or missing parameters are refused."""
         named = cls._text_fields()
         known = {f.name for f in fields(cls)} - set(named.values())
-        unknown, absent = sorted(set(parameters) - known), sorted(set(named) - set(texts))
-        if unknown or absent or set(texts) - set(named):
+        unknown = sorted(set(parameters) - known)
+        if unknown:
+            raise ConfigError(f"strategy {cls.name} takes {', '.join(sorted(known))}; unknown: {', '.join(unknown)}")
+        if set(texts) != set(named):
             raise ConfigError(
-                f"strategy {cls.name} takes {', '.join(sorted(known))} and texts {sorted(named)}; got unknown "
-                f"{unknown or 'none'}, texts {sorted(texts)}"
+                f"strategy {cls.name} needs the texts {', '.join(sorted(named)) or 'none'}, got "
+                f"{', '.join(sorted(texts)) or 'none'}: a strategy with a model is trained (`train_{cls.name}`) or read "
+                "from its run or bundle"
             )
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
         return cls(**values, **{named[file]: text for file, text in texts.items()})

@@ -109,13 +109,19 @@ class ForecastRank(Strategy):
         return pd.Series(values, index=features.index).unstack("instrument")[bars.symbols]
 
     def weights(self, bars: Bars) -> pd.DataFrame:
-        """Return target weights; NaN (hold) off the rebalance grid and where fewer than two forecasts exist."""
+        """Return target weights; NaN (hold) off the rebalance grid, in the warm-up and where nothing can be ranked.
+
+        The warm-up are the first ``lookback - 1`` rows: half-known features decide nothing.
+        """
         ranked = rank_weights(self.forecast(bars).to_numpy(), long_only=self.long_only, share=self.share)
         ranked[~rebalance_rows(bars.index, bars.timeframe, self.every)] = np.nan
+        ranked[: self.lookback - 1] = np.nan
         return pd.DataFrame(ranked, index=bars.index, columns=bars.close.columns)
 
     def last_weights(self, state: BarState) -> np.ndarray:
         """Return the last row of `weights`; the model is asked about that row alone."""
+        if len(state.times_ns) < self.lookback:
+            return np.full(len(state.symbols), np.nan)
         bars = state.bars()
         features = self._features(bars).iloc[-bars.n_symbols :]
         known = features.notna().any(axis=1).to_numpy()

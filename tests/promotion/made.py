@@ -13,8 +13,8 @@ import numpy as np
 
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.costs import CostModel
-from gwt_lab.promotion.promote import promote
 from gwt_lab.promotion.gates import Verdict, validate
+from gwt_lab.promotion.promote import promote
 from gwt_lab.strategies.ma_cross import MovingAverageCross
 from tests.oracles.paths import bars_of
 
