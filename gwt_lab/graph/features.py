@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.features.panel import long_frame
-from gwt_lab.graph.build import build_graphs
-from gwt_lab.graph.kernels import residual_returns
+from gwt_lab.graph.build import Estimates, estimate
+from gwt_lab.graph.kernels import leaders_return, residual_returns
 from gwt_lab.graph.market_graph import MarketGraph
 from gwt_lab.graph.store import GraphStore
 from gwt_lab.market.as_bars import as_bars
@@ -58,10 +58,10 @@ def graph_features(
     in a window, not for cause and effect.
     """
     bars = as_bars(bars)
-    graphs = build_graphs(bars, window=window, step=step, n_leaders=n_leaders, n_neighbours=n_neighbours)
+    found = estimate(bars, window=window, step=step, n_leaders=n_leaders, n_neighbours=n_neighbours)
     if store is not None:
-        store.write(graphs)
-    return node_features(bars, graphs)
+        store.write(found.graphs())
+    return _features(bars, found)
 
 
 def node_features(bars: Bars, graphs: Sequence[MarketGraph]) -> pd.DataFrame:
@@ -72,29 +72,21 @@ def node_features(bars: Bars, graphs: Sequence[MarketGraph]) -> pd.DataFrame:
     bars : Bars
         The bars the graphs were built from.
     graphs : sequence of MarketGraph
-        Ordered by time, with the bars' symbols in the bars' order.
+        At least one; ordered by time, with the bars' symbols in the bars' order.
     """
-    residual = residual_returns(np.ascontiguousarray(bars.close.to_numpy()))
+    arrays = (np.stack([getattr(graph, name) for graph in graphs]) for name in ("correlation", "leads", "volatility"))
+    times = pd.DatetimeIndex([graph.time for graph in graphs])
+    return _features(bars, Estimates(times, tuple(bars.symbols), *arrays))
+
+
+def _features(bars: Bars, found: Estimates) -> pd.DataFrame:
+    close = np.ascontiguousarray(bars.close.to_numpy())
+    residual = residual_returns(close)
+    newest = found.times.searchsorted(bars.index, side="right") - 1
     values = np.full((bars.n_times, bars.n_symbols, len(GRAPH_COLUMNS)), np.nan)
-    begins = bars.index.searchsorted([graph.time for graph in graphs])
-    ends = np.append(begins[1:], bars.n_times)[: len(graphs)]
-    for graph, begin, end in zip(graphs, begins, ends, strict=True):
-        values[begin:end, :, 0] = _leaders_return(graph, residual[begin:end])
-        values[begin:end, :, 1] = np.where(np.isnan(graph.volatility), np.nan, graph.strength())
-    values[bars.close.isna().to_numpy()] = np.nan
+    values[:, :, 0] = leaders_return(residual, newest, found.leads, found.volatility)
+    strength = np.where(np.isnan(found.volatility), np.nan, found.correlation.sum(axis=2))
+    known = newest >= 0
+    values[known, :, 1] = strength[newest[known]]
+    values[np.isnan(close)] = np.nan
     return long_frame(values, list(GRAPH_COLUMNS), bars)
-
-
-def _leaders_return(graph: MarketGraph, residual: np.ndarray) -> np.ndarray:
-    """Return the weighted residual returns of the leaders, (n_rows, n_symbols); NaN if no leader has one."""
-    out = np.full(residual.shape, np.nan)
-    for follower in range(len(graph.symbols)):
-        total, found = np.zeros(len(residual)), np.zeros(len(residual), dtype=bool)
-        # one leader after the other: sums in a fixed order are the same for one row and for many
-        for leader in np.flatnonzero(graph.leads[follower]):
-            score = residual[:, leader] / graph.volatility[leader]
-            has = ~np.isnan(score)
-            total += graph.leads[follower, leader] * np.where(has, score, 0.0)
-            found |= has
-        out[found, follower] = total[found]
-    return out

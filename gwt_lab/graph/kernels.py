@@ -6,7 +6,7 @@ import numpy as np
 
 from gwt_lab.kernels import kernel
 
-__all__ = ["CLIP", "residual_returns", "window_estimates"]
+__all__ = ["CLIP", "leaders_return", "residual_returns", "window_estimates"]
 
 CLIP = 3.0  # residuals beyond three deviations count as three: one jump must not make an edge
 
@@ -113,3 +113,39 @@ def window_estimates(residual, ends, window, least):  # type: ignore[no-untyped-
                 correlation[s, i, j] /= max(pairs[i, j], 1.0)
                 lagged[s, i, j] /= max(lagged_pairs[i, j], 1.0)
     return correlation, lagged, deviation
+
+
+@kernel
+def leaders_return(residual, newest, leads, deviation):  # type: ignore[no-untyped-def]
+    """Return the weighted residual returns of each symbol's leaders, in the leaders' own deviations.
+
+    Parameters
+    ----------
+    residual : float64 (n_times, n_symbols)
+    newest : int64 (n_times,)
+        Number of the snapshot that holds at each row, negative for none.
+    leads : float64 (n_snapshots, n_symbols, n_symbols)
+        Row: follower; column: leader.
+    deviation : float64 (n_snapshots, n_symbols)
+
+    Returns
+    -------
+    float64 (n_times, n_symbols)
+        NaN where there is no snapshot or no leader has a return.
+    """
+    n_times, n_symbols = residual.shape
+    out = np.full((n_times, n_symbols), np.nan)
+    for t in range(n_times):
+        s = newest[t]
+        if s < 0:
+            continue
+        for i in range(n_symbols):
+            found, total = False, 0.0
+            for j in range(n_symbols):
+                score = residual[t, j] / deviation[s, j]
+                if leads[s, i, j] != 0.0 and not np.isnan(score):
+                    total += leads[s, i, j] * score
+                    found = True
+            if found:
+                out[t, i] = total
+    return out

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gwt_lab.graph.market_graph import MarketGraph
 
@@ -17,23 +18,25 @@ _NODE = 430
 _COMMUNITIES = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d", "#eeca3b")
 
 
-def draw(metrics: dict[str, Any], graph: MarketGraph, truth: Any, folder: Path) -> Path:
+def draw(metrics: dict[str, Any], equity: pd.DataFrame, graph: MarketGraph, truth: Any, folder: Path) -> Path:
     """Write `paper1.png` and `paper1.pdf` into `folder` and return the PNG's path."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(12.5, 4.6), layout="constrained")
+    figure = Figure(figsize=(11.5, 8.6), layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.06))
     FigureCanvasAgg(figure)
-    left, middle, right = figure.subplots(1, 3, width_ratios=[1.0, 1.0, 1.15])
-    _accuracy(left, metrics)
-    _differences(middle, metrics)
-    _graph(right, graph, truth)
-    for axes in (left, middle):
+    (accuracy, added), (account, network) = figure.subplots(2, 2, height_ratios=[0.85, 1.15])
+    _accuracy(accuracy, metrics)
+    _differences(added, metrics)
+    _equity(account, metrics, equity)
+    _graph(network, graph, truth)
+    for axes in (accuracy, added, account):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=9)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / "paper1.pdf", metadata={"CreationDate": None})
-    figure.savefig(folder / "paper1.png", dpi=160)
+    figure.savefig(folder / "paper1.png", dpi=150)
     return folder / "paper1.png"
 
 
@@ -81,6 +84,28 @@ def _differences(axes: Any, metrics: dict[str, Any]) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("difference, percentage points (95 % interval)", fontsize=9)
     axes.set_title("What is added", fontsize=11, loc="left")
+
+
+def _equity(axes: Any, metrics: dict[str, Any], equity: pd.DataFrame) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    for arm in equity:
+        colour, found = _COLOURS[arm], metrics["backtest"][arm]
+        label = f"{arm}: worth trading below {max(found['break_even_bps'], 0):.1f} bps a trade"
+        axes.plot(equity.index, 100 * (equity[arm] - 1), color=colour, lw=1.3, label=label)
+    axes.axhline(0, color="#374151", lw=0.8, ls=":")
+    locator = AutoDateLocator(minticks=4, maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    axes.margins(y=0.16)
+    after = metrics["backtest"]["base + graph"]["total_return_after_costs"]
+    axes.set_ylabel("return before costs, %", fontsize=9)
+    axes.set_title("Long the best, short the worst, every bar", fontsize=11, loc="left")
+    axes.text(
+        1.0, 0.02, f"base + graph after 0.1 % fees and 5 bps slippage: {100 * after:.0f} %", fontsize=8,
+        transform=axes.transAxes, ha="right", color="#b91c1c",
+    )  # fmt: skip
 
 
 def _graph(axes: Any, graph: MarketGraph, truth: Any) -> None:

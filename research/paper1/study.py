@@ -18,9 +18,10 @@ from gwt_lab.validation.splits import PurgedWalkForward
 from gwt_lab.validation.statistics import Interval, block_bootstrap_interval
 from research.claims import INDICATIVE, Claim
 from research.paper1.arms import ALL_ASSETS, BASE, GRAPH, PLACEBO, Material, prepare
+from research.paper1.money import backtest, rank_weights
 from research.paper1.spec import CLAIM, CLAIMED_PERCENT, Spec
 
-__all__ = ["claims", "rank_weights", "run"]
+__all__ = ["claims", "run"]
 
 _BEYOND = "... and beyond what all other assets tell without a graph"
 _CONTROL = "control: the same graph with its names permuted adds nothing"
@@ -44,7 +45,7 @@ def run(spec: Spec, bars: Any, *, truth: Any = None, figures: Path, progress: An
     -------
     Run
         Metrics: accuracy of each arm (the mean over dates of the share of right directions), differences in percentage
-        points with intervals; arrays `forecasts`, `by_date` and `weights`.
+        points with intervals; arrays `forecasts`, `by_date`, `weights` and `equity`.
 
     Raises
     ------
@@ -60,15 +61,17 @@ def run(spec: Spec, bars: Any, *, truth: Any = None, figures: Path, progress: An
     metrics = _metrics(spec, bars, material, forecasts, by_date)
     if truth is not None:
         metrics["truth"] = _beside_truth(truth, bars, material, forecasts)
+    weights = {arm: rank_weights(forecasts[arm]) for arm in (BASE, GRAPH)}
+    metrics["backtest"], equity = backtest(bars, weights)
     from research.paper1.figures import draw
 
-    figure = draw(metrics, material.graphs[-1], truth, Path(figures))
+    figure = draw(metrics, equity, material.graphs[-1], truth, Path(figures))
     metrics["figure"] = str(figure)
     return store_run(
         "paper1",
         asdict(spec),
         metrics,
-        arrays={"forecasts": forecasts, "by_date": by_date, "weights": rank_weights(forecasts[GRAPH])},
+        arrays={"forecasts": forecasts, "by_date": by_date, "weights": weights[GRAPH], "equity": equity},
         data_hashes={"bars": bars.content_hash},
         seeds=[spec.seed, spec.trees.seed],
     )
@@ -170,17 +173,6 @@ def _beside_truth(truth: Any, bars: Bars, material: Material, forecasts: pd.Data
         "edge_recall": float(np.mean(recalls)),
         "edge_recall_by_chance": leaders,
     }
-
-
-def rank_weights(forecast: pd.Series) -> pd.DataFrame:
-    """Return long-short weights by rank of the forecast within each date: sum 0, absolute sum 1, (n_dates, n_symbols).
-
-    Known at the close of their bar; to be filled at the next open.
-    """
-    table = forecast.unstack("instrument")
-    centred = table.rank(axis=1).sub(table.rank(axis=1).mean(axis=1), axis=0)
-    gross = centred.abs().sum(axis=1)
-    return centred.div(gross.where(gross > 0, 1.0), axis=0).fillna(0.0)
 
 
 def claims(run: Run) -> list[Claim]:

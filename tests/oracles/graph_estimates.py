@@ -38,3 +38,17 @@ def estimates_oracle(
                 correlation[number, i, j] = np.nansum(both) / max(np.isfinite(both).sum(), 1)
                 lagged[number, i, j] = np.nansum(late) / max(np.isfinite(late).sum(), 1)
     return correlation, lagged, deviation
+
+
+def leaders_return_oracle(
+    residual: np.ndarray, newest: np.ndarray, leads: np.ndarray, deviation: np.ndarray
+) -> np.ndarray:
+    out = np.full(residual.shape, np.nan)
+    for t, snapshot in enumerate(newest):
+        if snapshot < 0:
+            continue
+        parts = leads[snapshot] * (residual[t] / deviation[snapshot])
+        parts[leads[snapshot] == 0] = np.nan
+        there = np.isfinite(parts) | np.isinf(parts)
+        out[t] = np.where(there.any(axis=1), np.where(there, parts, 0.0).sum(axis=1), np.nan)
+    return out

@@ -16,20 +16,20 @@ from gwt_lab.runs import Run, load_run
 from research import paper1
 from research.claims import INDICATIVE
 from research.paper1.arms import ALL_ASSETS, BASE, GRAPH, PLACEBO, prepare
-from research.paper1.study import rank_weights
+from research.paper1.money import backtest, rank_weights
 from tests.oracles.markets import random_bars
 
 SPEC = paper1.Spec(
     window=500,
     n_leaders=3,
-    n_splits=3,
+    n_splits=2,
     n_resamples=200,
-    trees=LightGBMParams(n_trees=30, num_leaves=7, learning_rate=0.1, min_data_in_leaf=100),
+    trees=LightGBMParams(n_trees=20, num_leaves=7, learning_rate=0.1, min_data_in_leaf=100),
 )
 
 
 def _market(spillover: float):
-    return synthetic_market(n_assets=8, n_bars=2_600, seed=5, spillover=spillover)
+    return synthetic_market(n_assets=8, n_bars=2_200, seed=5, spillover=spillover)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_equal_seeds_equal_runs(planted: Run, runs: Path) -> None:
 def test_a_different_future_leaves_earlier_forecasts_as_they_were(planted: Run, runs: Path) -> None:
     """The whole study, graphs and all, through the look-ahead test."""
     table = planted.array("forecasts")
-    begins = table[table["fold"] == 2].index[0][0]
+    begins = table[table["fold"] == 1].index[0][0]
     market = _market(0.2)
     late = market.bars.index >= begins
     rng = np.random.default_rng(0)
@@ -147,7 +147,7 @@ def test_a_different_future_leaves_earlier_forecasts_as_they_were(planted: Run, 
         frames[name] = frame
     stored = paper1.run(SPEC, replace(market.bars, **frames), figures=runs)
     other, arms = stored.array("forecasts"), [BASE, ALL_ASSETS, GRAPH, f"{PLACEBO} 1"]
-    early = table["fold"] < 2
+    early = table["fold"] < 1
     pd.testing.assert_frame_equal(other.loc[table.index[early], arms], table.loc[early, arms])
     assert not other[arms].equals(table[arms])
 
@@ -205,3 +205,30 @@ def test_weights_are_long_the_best_and_short_the_worst() -> None:
     weights = rank_weights(pd.Series([0.1, 0.9, 0.5, np.nan, 0.2, 0.8], index=index))
     assert weights.loc[1].tolist() == [-0.5, 0.5, 0.0]
     assert weights.loc[2].tolist() == [0.0, -0.5, 0.5]
+
+
+def test_what_the_forecasts_are_worth(planted: Run) -> None:
+    """The account before costs is the sum of weights times what the next open-to-open brings, and costs hurt."""
+    found = planted.metrics["backtest"]
+    assert found[GRAPH]["total_return_before_costs"] > found[BASE]["total_return_before_costs"]
+    assert found[GRAPH]["break_even_bps"] > 0
+    assert found[GRAPH]["total_return_after_costs"] < found[GRAPH]["total_return_before_costs"]
+    bars = _market(0.2).bars
+    opens = bars.open[sorted(bars.symbols)]
+    weights = planted.array("weights")
+    assert weights.abs().sum(axis=1).max() == pytest.approx(1.0)
+    earned = (weights * (opens.shift(-2) / opens.shift(-1) - 1).reindex(weights.index)).sum(axis=1)
+    equity = planted.array("equity")[GRAPH]
+    assert equity.iloc[-1] == pytest.approx(np.prod(1 + earned), rel=0.02)
+
+
+def test_a_clairvoyant_account_breaks_even_at_what_a_trade_earns() -> None:
+    """Two coins, one up 1 % and one down 1 % by turns: half the account each way, all of it turned over."""
+    index = pd.date_range("2024-01-01", periods=60, freq="h", tz="UTC", unit="ns", name="datetime")
+    up = np.where(np.arange(60) % 2 == 0, 1.01, 1 / 1.01)
+    prices = pd.DataFrame({"A/USDT": 100 * np.cumprod(up), "B/USDT": 100 / np.cumprod(up)}, index=index)
+    bars = Bars(open=prices, high=prices, low=prices, close=prices, volume=prices * 0 + 1, timeframe="1h")
+    ahead = (prices.shift(-2) / prices.shift(-1) - 1).fillna(0.0)
+    metrics, _ = backtest(bars, {"told": np.sign(ahead) / 2})
+    # 1 % on the account a bar for a turnover of 2
+    assert metrics["told"]["break_even_bps"] == pytest.approx(50, rel=0.1)
