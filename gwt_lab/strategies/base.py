@@ -103,8 +103,8 @@ class Strategy(ABC):
         if set(texts) != set(named):
             raise ConfigError(
                 f"strategy {cls.name} needs the texts {', '.join(sorted(named)) or 'none'}, got "
-                f"{', '.join(sorted(texts)) or 'none'}: a strategy with a model is trained (`train_{cls.name}`) or read "
-                "from its run or bundle"
+                f"{', '.join(sorted(texts)) or 'none'}: a strategy with a model is trained "
+                f"(`train_{cls.name}`) or read from its run or bundle"
             )
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in parameters.items()}
         return cls(**values, **{named[file]: text for file, text in texts.items()})

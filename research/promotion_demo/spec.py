@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gwt_lab.data.synthetic import SyntheticMarket, synthetic_market
 from gwt_lab.errors import DataError
@@ -53,6 +53,10 @@ class Spec:
     def cheap(cls) -> Spec:
         """Return the same for a venue at 1 bp of fees and 1 bp of slippage, with a trade every bar."""
         return cls(every=1, costs=CostModel(0.0001, 0.0001))
+
+    def sized(self, bars: Bars) -> Spec:
+        """Return the spec with a graph window that leaves shorter bars something to train on and to judge."""
+        return replace(self, graph_window=min(self.graph_window, bars.n_times // 8))
 
     def fit(self, bars: Bars) -> int:
         """Return the row at which training ends, after checking that the bars are long enough.

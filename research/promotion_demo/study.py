@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from gwt_lab.backtest.portfolio import Portfolio
-from gwt_lab.errors import GateError
+from gwt_lab.errors import DataError, GateError
 from gwt_lab.live.replay import ReplayReport, replay
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
@@ -202,21 +202,28 @@ def report(bars: Any, truth: Any, figures: Path, progress: Any = None) -> tuple[
     left : dict
         The verdicts, the bundle of the planted market and the command that runs it.
     """
-    given = run(Spec.quick(), bars, figures=figures, progress=progress, name="promotion")
-    planted = run(
-        Spec.cheap(),
-        planted_market().bars,
-        figures=figures,
-        progress=progress,
-        name="promotion_planted",
+    walks: list[tuple[str, Outcome]] = []
+    left: dict[str, Any] = {}
+    market = as_bars(bars)
+    try:
+        given = run(Spec.quick().sized(market), market, figures=figures, progress=progress)
+        walks.append(("these bars", given))
+    except DataError as error:
+        left["verdict on these bars"] = f"not judged; {error}"
+    planted = planted_market().bars
+    walks.append(
+        (
+            "a market with a planted lead-lag",
+            run(Spec.cheap(), planted, figures=figures, progress=progress, name="promotion_planted"),
+        )
     )
-    rows = claims(given, "these bars") + claims(planted, "a market with a planted lead-lag")
-    left: dict[str, Any] = {"verdict on these bars": _words(given), "verdict on the planted market": _words(planted)}
-    for outcome in (given, planted):
-        if outcome.bundle is not None:
-            left |= {"bundle": str(outcome.bundle.path)}
+    rows = []
+    for where, outcome in walks:
+        rows += claims(outcome, where)
+        left[f"verdict on {where}"] = _words(outcome)
+        if outcome.bundle is not None and "bundle" not in left:
+            left |= {"bundle": str(outcome.bundle.path), "bundle from": where}
             left |= {"next": f"gwt trade {outcome.bundle.path} --paper --replay"}
-            break
     return [row.to_dict() for row in rows], left
 
 
