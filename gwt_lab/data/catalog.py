@@ -256,8 +256,8 @@ class Catalog:
             If there is no such table; the message lists those that exist.
         """
         home = self._existing(name)
-        if kind in _OWN or not (home / kind).is_dir():
-            kinds = sorted(path.name for path in home.iterdir() if path.is_dir() and path.name not in _OWN)
+        kinds = sorted({path.parent.name for path in home.glob("*/*.parquet")} - _OWN)
+        if kind not in kinds:
             raise UnknownNameError(f"{name!r} has no table {kind!r}; it has {', '.join(kinds) or 'none'}")
         return self._steady(lambda: read_tables(home, kind))
 
@@ -326,9 +326,8 @@ class Catalog:
     def _store_knowledge(self, name: str, bars: Bars) -> None:
         """Store gap reasons that reading could not infer, and instruments."""
         home = self._home(name)
-        inferred = find_gaps(bars.close)
-        known = bars.gaps.merge(inferred, how="left", indicator="_from", on=[*_GAP_KEY, "reason"])
-        known = known.loc[known["_from"] == "left_only", [*_GAP_KEY, "reason"]]
+        inferred = set(find_gaps(bars.close).itertuples(index=False, name=None)) if len(bars.gaps) else set()
+        known = bars.gaps[[row not in inferred for row in bars.gaps.itertuples(index=False, name=None)]]
         if len(known):
             self._write_rows(home, "gaps", known, _GAP_KEY, revise=True)
         rules = pd.DataFrame([rule.to_dict() for rule in bars.instruments.values()])
@@ -342,16 +341,16 @@ class Catalog:
         finally:
             files.discard(staged)
 
-    def _known_gaps(self, name: str) -> pd.DataFrame | None:
-        home = self.path / name
-        return read_tables(home, "gaps") if (home / "gaps").is_dir() else None
+    def _known_gaps(self, name: str) -> pd.DataFrame:
+        return read_tables(self.path / name, "gaps")
 
     def _rules(self, name: str, symbols: list[str]) -> dict[str, Instrument]:
         home = self.path / name
-        if not (home / "instruments").is_dir():
+        rows = read_tables(home, "instruments")
+        if rows.empty:
             return {}
-        rows = read_tables(home, "instruments").sort_values("valid_from", kind="stable").to_dict("records")
-        return {row["symbol"]: Instrument.from_dict(row) for row in rows if row["symbol"] in symbols}
+        newest_last = rows.sort_values("valid_from", kind="stable").to_dict("records")
+        return {row["symbol"]: Instrument.from_dict(row) for row in newest_last if row["symbol"] in symbols}
 
     def _write_history(self, home: Path, action: str, detail: dict[str, Any]) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, "detail": detail}

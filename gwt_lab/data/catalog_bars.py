@@ -210,7 +210,7 @@ def bars_from_symbols(
     timeframe: str | None,
     span: _Span,
     *,
-    gaps: pd.DataFrame | None,
+    gaps: pd.DataFrame,
     instruments: Mapping[str, Instrument],
 ) -> Bars:
     """Return the panels of what was read, with the gaps that reading everything and cutting would give."""
@@ -254,7 +254,7 @@ def _index(first: int, last: int, timeframe: str, span: _Span) -> pd.DatetimeInd
     return grid(pd.Timestamp(first, tz="UTC"), pd.Timestamp(last, tz="UTC"), timeframe)
 
 
-def _gaps(close: pd.DataFrame, found: list[SymbolBars], known: pd.DataFrame | None, step: int) -> pd.DataFrame:
+def _gaps(close: pd.DataFrame, found: list[SymbolBars], known: pd.DataFrame, step: int) -> pd.DataFrame:
     """Return the gaps of a cut panel; a row before and after it says which symbols were listed there."""
     index = close.index
     before = [1.0 if bars.listed and bars.listed[0] < index.asi8[0] else np.nan for bars in found]

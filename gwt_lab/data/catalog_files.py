@@ -34,7 +34,8 @@ __all__ = [
 DAMAGED, SUPERSEDED = "damaged", "superseded"
 _SCRATCH = ".writing-"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PARTITION = re.compile(r"(?P<stem>.+)_(?P<hash>[0-9a-f]{16})\.parquet")
+# a span of bars or the number of a table's part, then the hash
+_PARTITION = re.compile(r"(?P<stem>\d{8}T\d{6}_\d{8}T\d{6}|\d{6,})_(?P<hash>[0-9a-f]{16})\.parquet")
 _TIME = "%Y%m%dT%H%M%S"
 _META = b"gwt_lab"
 _LOCK_SECONDS = 60.0
@@ -97,8 +98,7 @@ def list_partitions(folder: Path) -> list[Partition]:
     """Return the partitions of one folder, ordered by name."""
     found = []
     for path in sorted(folder.glob("*.parquet")):
-        if path.name.startswith(_SCRATCH):
-            # being written, or left by a writer that was killed; the next writer removes it
+        if path.name.startswith("."):
             continue
         match = _PARTITION.fullmatch(path.name)
         found.append(Partition(path, match["stem"], match["hash"]) if match else Partition(path, "", ""))
@@ -132,7 +132,7 @@ def _set_aside(partition: Partition, home: Path, n_bytes: int) -> str:
     """Move a damaged partition below `damaged/` and return what to tell the user."""
     path = partition.path
     inside = path.relative_to(home)
-    place = home / DAMAGED / inside.relative_to(inside.parts[0])
+    place = home / DAMAGED / path.parent.name / path.name
     fault = "it is empty" if not n_bytes else "its bytes do not match the hash in its name"
     if not partition.digest:
         fault = "its name carries no hash, so the catalog did not write it"
@@ -181,7 +181,8 @@ def stage(folder: Path, stem: str, table: pa.Table, meta: dict[str, Any], replac
     data = sink.getvalue().to_pybytes()
     target = folder / f"{stem}_{hashlib.sha256(data).hexdigest()[:16]}.parquet"
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / f"{_SCRATCH}{os.getpid()}-{target.name}"
+    # another ending, so that no reader's glob finds it; what a killed writer leaves, the next one removes
+    scratch = folder / f"{_SCRATCH}{os.getpid()}-{target.stem}.part"
     try:
         write_synced(scratch, data)
     except BaseException:

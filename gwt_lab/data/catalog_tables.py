@@ -14,7 +14,7 @@ __all__ = ["read_tables", "stage_rows"]
 
 
 def read_tables(home: Path, kind: str) -> pd.DataFrame:
-    """Return a table's rows in the order of writing; of rows with one key the newest."""
+    """Return a table's rows in the order of writing; of rows with one key the newest. No table is an empty frame."""
     parts, key = [], []
     for part in files.list_partitions(home / kind):
         file, meta = files.open_partition(files.partition_bytes(part, home))
@@ -41,7 +41,7 @@ def stage_rows(home: Path, kind: str, frame: pd.DataFrame, key: list[str], revis
     if repeated.any():
         row = frame.loc[repeated, key].iloc[0].to_dict()
         raise DataError(f"table {kind!r} has {int(repeated.sum())} rows twice by {key}, the first is {row}; drop them")
-    stored = read_tables(home, kind) if (home / kind).is_dir() else pd.DataFrame()
+    stored = read_tables(home, kind)
     fresh = frame.reset_index(drop=True)
     if len(stored):
         fresh = _fresh(kind, stored, fresh, key, revise)
@@ -77,9 +77,10 @@ def _fresh(kind: str, stored: pd.DataFrame, frame: pd.DataFrame, key: list[str],
     if differs.any() and not revise:
         row = both[differs].iloc[0]
         name = next(n for n in frame.columns if n not in key and not (row[n] == row[f"{n}|stored"]))
+        where = ", ".join(f"{part} {row[part]}" for part in key)
         raise DataError(
-            f"table {kind!r} holds {row[key].to_dict()} with {name} {row[f'{name}|stored']!r}, the new row says "
-            f"{row[name]!r} ({int(differs.sum()) - 1} more rows differ); nothing was written. If the new rows are "
+            f"table {kind!r} holds {where} with {name} {row[f'{name}|stored']}, the new row says "
+            f"{row[name]} ({int(differs.sum()) - 1} more rows differ); nothing was written. If the new rows are "
             "right, write them with revise=True"
         )
     return frame[(~known) | differs.to_numpy()].reset_index(drop=True)
