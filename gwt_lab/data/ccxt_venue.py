@@ -435,6 +435,9 @@ def _observed(base: Any, quote_at: int | None) -> Any:
             try:
                 data = await super().fetch2(path, api, method, params, config)
                 self.venue.after_request(answer, data)
+                if data == {}:
+                    # ccxt would take it for no rows
+                    raise _Malformed("an empty object for an answer")
                 if not isinstance(data, (dict, list)):
                     raise _Malformed(f"an answer that is not JSON ({answer.header('content-type') or 'no type'})")
             except Exception as error:

@@ -1,7 +1,7 @@
 """Pages of bars made into one clean series: ordered, whole, without a duplicate, and refused where they contradict.
 
 Each page asks again for the last bar already held, so that every seam shows whether both sides come from one series. A
-hole is asked for a second time before it counts as one.
+hole counts as one once a second answer shows the bar behind it and none inside.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _FIELDS = ("open", "high", "low", "close", "volume", "quote_volume")
 _TAIL_ROWS = 3000
 # how often an empty answer is doubted: patiently at first, less so in a run of empty windows (before a listing)
 _EMPTY_TRIES, _EMPTY_TRIES_AGAIN = 3, 2
+# how many answers that show nothing are asked for before a hole is believed
+_HOLE_DOUBTS = 3
 NO_ROWS = np.empty((0, 1 + len(_FIELDS)))
 
 
@@ -160,7 +162,7 @@ class PageReader:
         self.step = timeframe_ns(timeframe) // 1_000_000
         self._tail = known
         self._newest: int | None = None
-        self._skipping = False
+        self._skipped_from: int | None = None
 
     async def pages(self, start_ms: int, end_ms: int) -> AsyncIterator[Page]:
         """Yield the bars that open between two times, both included; the last page ends at `end_ms`.
@@ -168,15 +170,21 @@ class PageReader:
         Raises
         ------
         VenueError
-            If a bar is impossible, or comes twice with different values.
+            If a bar is impossible, comes twice with different values, or is there but never sent.
         """
-        cursor = start_ms
+        cursor, last = start_ms, start_ms - self.step
         while cursor <= end_ms:
             rows, through = await self._next(cursor, end_ms)
             through = min(max(through, cursor), end_ms)
+            last = int(rows[-1, 0]) if len(rows) else last
             self._tail = np.concatenate([self._tail, rows])[-_TAIL_ROWS:]
             yield Page(rows, through)
             cursor = through + self.step
+        if self._newest is not None and last < self._newest <= end_ms and self._newest >= start_ms:
+            raise VenueError(
+                f"{self.label}: it says that its newest bar is of {_at(self._newest)}, but sends none after "
+                f"{_at(last)}; what came is kept, run it again to go on from there"
+            )
 
     async def first_after(self, start_ms: int) -> int | None:
         """Return the open time of the first bar at or after a time, if the venue says it; asked twice."""
@@ -189,30 +197,41 @@ class PageReader:
 
     async def _next(self, cursor: int, end: int) -> tuple[np.ndarray, int]:
         """Return the next rows from `cursor` on, and through which time the series is known then."""
-        since, n_rows = self._request(cursor, end)
+        newest: int | None = None
         for failures in range(1, (_EMPTY_TRIES_AGAIN if self._skipping else _EMPTY_TRIES) + 1):
+            since, n_rows = self._request(cursor, end, whole_page=failures > 1)
             raw = await self.venue.bars(self.symbol, self.timeframe, since, n_rows)
             rows = self._cut(raw, cursor, end)
             if len(rows):
-                self._skipping = False
                 return await self._fill(rows, cursor)
             if len(raw) and raw[0, 0] > end and failures > 1:
                 # the next bar lies beyond what is wanted
                 return NO_ROWS, end
-            if await self.newest_bar() < cursor:
+            newest = await self.newest_bar()
+            if newest is not None and newest < cursor:
                 return NO_ROWS, end
             if not self._skipping:
                 await self.venue.clock.sleep(self.venue.patience.first_delay_seconds)
+        if newest is None and not len(self._tail):
+            # it has never had a bar
+            return NO_ROWS, end
         # there are later bars: this venue answers for a window, and the window is empty
-        self._skipping = True
+        self._skipped_from = cursor if self._skipped_from is None else self._skipped_from
         return NO_ROWS, since + (n_rows - 1) * self.step
 
-    def _request(self, cursor: int, end: int) -> tuple[int, int]:
-        """Return from where to ask and for how many rows: the last bar held comes along if there is one."""
+    @property
+    def _skipping(self) -> bool:
+        return self._skipped_from is not None
+
+    def _request(self, cursor: int, end: int, *, whole_page: bool) -> tuple[int, int]:
+        """Return from where to ask and for how many rows: the last bar held comes along if there is one.
+
+        A second try asks for a whole page, in case the venue fills a short one with rows older than asked.
+        """
         most = self.venue.page_rows(self.symbol)
         held = most > 1 and bool((self._tail[:, 0] == cursor - self.step).any())
         since = cursor - self.step if held else cursor
-        return since, min(most, (end - since) // self.step + 1)
+        return since, most if whole_page else min(most, (end - since) // self.step + 1)
 
     def _cut(self, raw: np.ndarray, cursor: int, end: int) -> np.ndarray:
         """Return the rows asked for, checked, each once; compare older ones with those held."""
@@ -222,20 +241,31 @@ class PageReader:
         return merge_rows(NO_ROWS, rows[rows[:, 0] >= cursor], self.label)
 
     async def _fill(self, rows: np.ndarray, cursor: int) -> tuple[np.ndarray, int]:
-        """Ask once more for what is missing between `cursor` and the last row, and join both answers."""
+        """Ask again for what is missing before the last row, until an answer shows that it does not exist."""
+        if self._skipped_from is not None:
+            # windows were skipped as empty; the bars behind them are the first chance to see that they were not
+            cursor, self._skipped_from = self._skipped_from, None
         last = int(rows[-1, 0])
         expected = np.arange(cursor, last + 1, self.step, dtype=np.float64)
-        missing = np.setdiff1d(expected, rows[:, 0], assume_unique=True)
-        if len(missing):
-            span = int((missing[-1] - missing[0]) // self.step) + 1
-            most = min(span, self.venue.page_rows(self.symbol))
-            raw = await self.venue.bars(self.symbol, self.timeframe, int(missing[0]), most)
-            rows = merge_rows(rows, self._cut(raw, cursor, last), self.label)
+        most, doubts = self.venue.page_rows(self.symbol), 0
+        while doubts < _HOLE_DOUBTS:
+            missing = np.setdiff1d(expected, rows[:, 0], assume_unique=True)
+            if not len(missing):
+                break
+            # the bar behind the hole is asked for too: an answer without it says nothing about the hole
+            span = int((missing[-1] - missing[0]) // self.step) + 2
+            raw = await self.venue.bars(self.symbol, self.timeframe, int(missing[0]), min(span, most))
+            joined = merge_rows(rows, self._cut(raw, cursor, last), self.label)
+            if len(joined) == len(rows):
+                if len(raw) and raw[-1, 0] > missing[0]:
+                    break
+                doubts += 1
+            rows = joined
         return rows, last
 
-    async def newest_bar(self) -> int:
-        """Return the open time of the newest bar the venue has, asked for once; -1 if it has none."""
+    async def newest_bar(self) -> int | None:
+        """Return the open time of the newest bar the venue has; None if it shows none."""
         if self._newest is None:
             rows = await self.venue.bars(self.symbol, self.timeframe, None, 2)
-            self._newest = int(rows[-1, 0]) if len(rows) else -1
+            self._newest = int(rows[-1, 0]) if len(rows) else None
         return self._newest

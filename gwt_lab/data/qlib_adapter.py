@@ -139,7 +139,7 @@ class QlibDataAdapter:
             if not len(block):
                 # a symbol that no longer trades has its newest bar further back
                 newest = await reader.newest_bar()
-                if len(found) or newest >= bottom or newest < 0:
+                if len(found) or newest is None or newest >= bottom:
                     break
                 top = newest
             else:

@@ -112,7 +112,36 @@ def test_a_hole_is_asked_for_a_second_time_and_filled_if_the_answer_differs() ->
 
     venue = Forgetful(list(range(7)))
     np.testing.assert_array_equal(read(venue, 0, 6), rows(*range(7)))
-    assert venue.asked[1] == (START + 2 * HOUR, 3)
+    # the hole and the bar behind it
+    assert venue.asked[1] == (START + 2 * HOUR, 4)
+    assert len(venue.asked) == 2
+
+
+def test_a_hole_is_believed_once_an_answer_shows_the_bar_behind_it() -> None:
+    venue = PlainVenue([0, 1, 5, 6])
+    np.testing.assert_array_equal(read(venue, 0, 6), rows(0, 1, 5, 6))
+    assert len(venue.asked) == 2
+
+
+@pytest.mark.parametrize("empty", [{1, 2}, {1, 3}, {2, 3}, {1, 2, 4}])
+def test_several_empty_answers_lose_no_bar(empty: set[int]) -> None:
+    class Holed(PlainVenue):
+        async def bars(self, symbol: str, timeframe: str, since_ms: int | None, n_rows: int) -> np.ndarray:
+            page = await super().bars(symbol, timeframe, since_ms, n_rows)
+            return page[[0, 1, 5, 6]] if len(self.asked) == 1 and len(page) else page
+
+    venue = Holed(list(range(7)), empty_answers=empty)
+    np.testing.assert_array_equal(read(venue, 0, 6), rows(*range(7)))
+
+
+def test_a_bar_that_is_there_but_never_sent_is_an_error() -> None:
+    class Withholding(PlainVenue):
+        async def bars(self, symbol: str, timeframe: str, since_ms: int | None, n_rows: int) -> np.ndarray:
+            page = await super().bars(symbol, timeframe, since_ms, n_rows)
+            return page if since_ms is None else page[page[:, 0] < START + 4 * HOUR]
+
+    with pytest.raises(VenueError, match=r"newest bar is of 2021-01-01 06:00:00 UTC, but sends none after .* 03:00:00"):
+        read(Withholding(list(range(7))), 0, 6)
 
 
 def test_a_delisted_symbol_ends_without_walking_to_today() -> None:

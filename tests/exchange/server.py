@@ -11,6 +11,7 @@ or as a process of its own: `python -m tests.exchange --seed 1` prints its addre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -110,6 +111,10 @@ class LoopbackExchange:
             self._loop.run_forever()
         finally:
             self._loop.run_until_complete(runner.cleanup())
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    self._loop.run_until_complete(task)
             self._loop.close()
 
     def app(self) -> web.Application:
