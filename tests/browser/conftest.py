@@ -64,11 +64,17 @@ class Page:
         return found
 
     def wait(self, what: str, condition: Callable[[], Any]) -> Any:
-        """Return the first true value of `condition`; an element that the page replaced meanwhile is asked again."""
-        from selenium.common.exceptions import StaleElementReferenceException
+        """Return the first true value of `condition`; a page that moved meanwhile is asked again."""
+        from selenium.common.exceptions import (
+            ElementClickInterceptedException,
+            ElementNotInteractableException,
+            StaleElementReferenceException,
+        )
 
         while time.monotonic() < self.until:
-            with suppress(StaleElementReferenceException):
+            with suppress(
+                StaleElementReferenceException, ElementClickInterceptedException, ElementNotInteractableException
+            ):
                 if found := condition():
                     return found
             time.sleep(0.3)
@@ -77,10 +83,14 @@ class Page:
 
     def click(self, selector: str, label: str) -> None:
         """Click the visible element with this text, as a reader does."""
-        self.wait(
-            f"'{label}'",
-            lambda: next((e for e in self.find(selector) if e.is_displayed() and e.text.strip() == label), None),
-        ).click()
+        self.wait(f"'{label}'", lambda: self._clicked(selector, label))
+
+    def _clicked(self, selector: str, label: str) -> bool:
+        for element in self.find(selector):
+            if element.is_displayed() and element.text.strip() == label:
+                element.click()
+                return True
+        return False
 
 
 @pytest.fixture

@@ -45,8 +45,9 @@ def test_the_first_notebook_opens_and_its_cells_run(lab: Lab, page: Page) -> Non
         lambda: page.find(FAILED) or [prompt.text for prompt in page.find(prompts)][-1] == f"[{n_code}]:",
     )
     assert [error.text for error in page.find(FAILED)] == []
-    # A reader sees the card, and the figure is drawn and not left as text.
+    # A reader sees the card, and the figures are drawn and not left as text.
     assert "Bars: 8 symbols" in page.driver.page_source
+    page.wait("two figures", lambda: len(page.find(".js-plotly-plot .main-svg .xy")) >= 2)
 
     page.click(".lm-MenuBar-itemLabel", "File")
     page.click(".lm-Menu-itemLabel", "Save Notebook")
