@@ -17,10 +17,11 @@ _HOUR = 3600 * 10**9
 _MOST_HOURS = 14  # zones reach from UTC-12 to UTC+14
 _CLIP = 3.0  # local standard deviations; one crash must not decide a correlation
 _LEAST_BARS = 24
-_SNAP = 12  # bars within which a gap or repeat marks the border of a slip
-# A stretch is a candidate where the shifted correlation beats the plain one by this much, and a slip if over its whole
-# length it does so by `_SURE` standard errors.
-_CANDIDATE, _CORRELATION, _SURE = 0.25, 0.3, 7.0
+# Bars within which a gap or repeated bars mark the border of a slip; one missing hour alone is no rare sight.
+_SNAP, _SNAP_TO_ONE_HOUR = 48, 12
+# A stretch is a candidate where the shifted correlation beats the plain one by this much, and a slip if its labels are
+# exp(25) times likelier shifted than not: among 10 million stretches and shifts, chance reaches exp(16).
+_CANDIDATE, _CORRELATION, _SURE = 0.25, 0.3, 25.0
 
 
 @dataclass(frozen=True)
@@ -124,23 +125,32 @@ def _confirm(signal: np.ndarray, others: np.ndarray, hours: list[int], per_hour:
 def _best_stretch(
     signal: np.ndarray, others: np.ndarray, hours: int, per_hour: int, free: np.ndarray
 ) -> tuple[Slip | None, float]:
-    """Return the stretch whose sum of (shifted - plain) agreement is largest, if it is beyond chance."""
+    """Return the stretch in which the shift is likeliest against no shift, if it is beyond chance."""
     shifted = np.zeros(len(signal))
     here, there = _overlap(len(signal), hours * per_hour)
     shifted[here] = others[there]
-    gain = signal * (shifted - others)
-    begin, stop = _largest_sum(gain, free)
+    begin, stop = _largest_sum(signal * (shifted - others), free)
+    if stop - begin >= _LEAST_BARS:
+        # now that the slope is known, each bar's log likelihood draws the borders sharper
+        slope = _slope(signal[begin:stop], shifted[begin:stop])
+        begin, stop = _largest_sum((signal - slope * others) ** 2 - (signal - slope * shifted) ** 2, free)
     if stop - begin < _LEAST_BARS:
         return None, 0.0
     part = slice(begin, stop)
-    sure = float(gain[part].sum() / np.sqrt((gain[part] ** 2).sum() + 1e-12))
     plain = _correlation(signal[part], others[part])
     after = _correlation(signal[part], shifted[part])
     sizes = _correlation(np.abs(signal[part]), np.abs(shifted[part]))
     plain_sizes = _correlation(np.abs(signal[part]), np.abs(others[part]))
-    if sure < _SURE or after < _CORRELATION or after - plain < _CANDIDATE or sizes < plain_sizes:
+    if after < _CORRELATION or after - plain < _CANDIDATE or sizes < plain_sizes:
         return None, 0.0
-    return Slip(begin, stop, hours, plain, after), sure
+    # of two regressions on the same bars
+    sure = 0.5 * (stop - begin) * float(np.log((1 - plain**2) / max(1 - after**2, 1e-12)))
+    return (Slip(begin, stop, hours, plain, after), sure) if sure >= _SURE else (None, 0.0)
+
+
+def _slope(left: np.ndarray, right: np.ndarray) -> float:
+    size = float((right**2).sum())
+    return float((left * right).sum()) / size if size else 0.0
 
 
 def _largest_sum(gain: np.ndarray, free: np.ndarray) -> tuple[int, int]:
@@ -173,7 +183,7 @@ def _snapped(slip: Slip, panel: Panel, column: int, per_hour: int) -> Slip:
     last = int(np.flatnonzero(panel.present[:, column])[-1]) + 1
     begin = min([*starts, first], key=lambda row: abs(row - slip.begin))
     stop = min([*stops, last], key=lambda row: abs(row - slip.stop))
-    reach = _SNAP + length
+    reach = length + (_SNAP if abs(slip.hours) > 1 else _SNAP_TO_ONE_HOUR)
     return Slip(
         begin if abs(begin - slip.begin) <= reach else slip.begin,
         stop if abs(stop - slip.stop) <= reach else slip.stop,
@@ -216,7 +226,7 @@ def check_daylight_saving(panel: Panel) -> Iterator[Finding]:
 
 def _sundays(panel: Panel, runs: list[tuple[int, int]]) -> list[tuple[int, pd.Timestamp]]:
     times = [(begin, panel.index[begin]) for begin, stop in runs if begin > 0 and stop < len(panel.index)]
-    return [(begin, time) for begin, time in times if time.dayofweek == 6 and time.hour <= 4]
+    return [(begin, time) for begin, time in times if time.day_of_week == 6 and time.hour <= 4]
 
 
 def _rule(time: pd.Timestamp) -> str:

@@ -123,7 +123,7 @@ def row_median(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = (~np.isnan(values)).sum(axis=1)
     row = np.arange(len(values))
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, values.shape[1] - 1)
-    return (ordered[row, low] + ordered[row, high]) / 2, count
+    return ordered[row, low] / 2 + ordered[row, high] / 2, count
 
 
 def block_median(values: np.ndarray) -> np.ndarray:

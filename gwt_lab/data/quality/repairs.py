@@ -175,9 +175,10 @@ def repair_bars(
     market = None if others is None else as_bars(others)
     if "drop-unfinished" in asked:
         bars = _drop_unfinished(bars, timestamp(now), log)
-    for name in asked:
-        if name in _BAR_REPAIRS:
-            bars = _BAR_REPAIRS[name](bars, panel_of_bars(bars, market), log)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # impossible prices are what is repaired
+        for name in asked:
+            if name in _BAR_REPAIRS:
+                bars = _BAR_REPAIRS[name](bars, panel_of_bars(bars, market), log)
     return bars, RepairLog(asked, tuple(log))
 
 

@@ -27,7 +27,7 @@ def invalid(panel: Panel) -> dict[str, np.ndarray]:
     """Return masks of shape (n_times, n_symbols) of bars that no market makes, by check."""
     prices = panel.prices
     infinite = np.isinf(prices).any(axis=0)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         low_or_zero = (prices <= 0).any(axis=0) & ~infinite
         body_high = np.maximum(panel.open, panel.close)
         body_low = np.minimum(panel.open, panel.close)
