@@ -10,7 +10,7 @@ import pyarrow as pa
 from gwt_lab.data import catalog_files as files
 from gwt_lab.errors import DataError
 
-__all__ = ["read_tables", "stage_rows"]
+__all__ = ["arrow_table", "read_tables", "stage_rows"]
 
 
 def read_tables(home: Path, kind: str) -> pd.DataFrame:
@@ -48,11 +48,11 @@ def stage_rows(home: Path, kind: str, frame: pd.DataFrame, key: list[str], revis
     if not len(fresh):
         return []
     number = len(files.list_partitions(home / kind)) + len(list((home / files.DAMAGED / kind).glob("*.parquet")))
-    table = _arrow_table(fresh)
+    table = arrow_table(fresh)
     return [files.stage(home / kind, f"{number:06d}", table, {"key": key, "kind": kind})]
 
 
-def _arrow_table(frame: pd.DataFrame) -> pa.Table:
+def arrow_table(frame: pd.DataFrame) -> pa.Table:
     """Return a frame as an Arrow table; pyarrow itself takes times in a zone by an attribute that pandas deprecates."""
     columns = {}
     for name in frame.columns:

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.feather
+import pyarrow.parquet as pq
+
 from gwt_lab.data.catalog import Catalog
+from gwt_lab.data.catalog_tables import arrow_table
 from gwt_lab.errors import CatalogError, DataError, UnknownNameError
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import timeframe_ns
@@ -77,9 +81,9 @@ def write_bars(path: Path, bars: Bars) -> Path:
         if path.suffix.lower() == ".csv":
             frame.to_csv(scratch, index=False)
         elif path.suffix.lower() == ".feather":
-            frame.to_feather(scratch)
+            pyarrow.feather.write_feather(arrow_table(frame), scratch)
         else:
-            frame.to_parquet(scratch, index=False)
+            pq.write_table(arrow_table(frame), scratch)
         os.replace(scratch, path)
     except OSError as error:
         raise CatalogError(

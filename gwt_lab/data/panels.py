@@ -6,6 +6,7 @@ are known by their columns, never by their names.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -107,14 +108,20 @@ class Panel:
         return whole if len(whole) >= min(ENOUGH_SYMBOLS, len(self.table)) else self.table
 
     def _best_span(self, count: int) -> tuple[pd.Timestamp, pd.Timestamp]:
-        """Return the longest span in which `count` symbols are listed throughout."""
-        best = (self.end, self.start)
-        starts, ends = self._candidates["start"], self._candidates["end"]
-        for start in sorted(starts.unique()):
-            listed = ends[starts <= start].sort_values(ascending=False)
-            if len(listed) >= count and listed.iloc[count - 1] - start > best[1] - best[0]:
-                best = (start, listed.iloc[count - 1])
-        return best
+        """Return the longest span in which `count` symbols are listed throughout; it ends before it starts if none."""
+        starts, ends = (
+            pd.DatetimeIndex(self._candidates[name]).as_unit("ns").asi8.tolist() for name in ("start", "end")
+        )
+        best = (0, -1)
+        latest: list[int] = []
+        for start, end in sorted(zip(starts, ends, strict=True)):
+            # the `count` latest ends of all that are listed by now, the earliest of them on top
+            heapq.heappush(latest, end)
+            if len(latest) > count:
+                heapq.heappop(latest)
+            if len(latest) == count and latest[0] - start > best[1] - best[0]:
+                best = (start, latest[0])
+        return pd.Timestamp(best[0], tz="UTC"), pd.Timestamp(best[1], tz="UTC")
 
     def pick(self, max_symbols: int = MOST_SYMBOLS) -> list[str]:
         """Return the symbols that trade longest together; where more do than wanted, those with most traded value.
@@ -126,9 +133,12 @@ class Panel:
         count = min(ENOUGH_SYMBOLS, most)
         spans = {number: self._best_span(number) for number in range(1, most + 1)}
         length = {number: self._length(*span) for number, span in spans.items()}
-        while count > LEAST_SYMBOLS and length[count] < ENOUGH_BARS and length[count - 1] >= 2 * length[count]:
+        while count > 1 and (
+            length[count] == 0
+            or (count > LEAST_SYMBOLS and length[count] < ENOUGH_BARS and length[count - 1] >= 2 * length[count])
+        ):
             count -= 1
-        wanted = max(number for number in range(count, most + 1) if length[number] >= _WORTH * length[count])
+        wanted = max(number for number in range(count, most + 1) if length[number] >= _WORTH * length[count] > 0)
         start, end = spans[wanted]
         listed = self._candidates[(self._candidates["start"] <= start) & (self._candidates["end"] >= end)]
         ranked = listed.sort_index().sort_values("value", ascending=False, kind="stable")

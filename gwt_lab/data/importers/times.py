@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gwt_lab.errors import ConfigError, DataError, ImportRefused
-from gwt_lab.market.time import timeframe_ns, utc_index
+from gwt_lab.market.time import epoch_units, timeframe_ns, utc_index
 
 __all__ = ["TimeReading", "open_labels", "read_times"]
 
@@ -97,19 +97,23 @@ def read_times(values: pd.Series, label: str, reading: TimeReading) -> pd.Dateti
 def _numbers(values: pd.Series, name: str) -> pd.DatetimeIndex:
     """Read seconds to nanoseconds since 1970, or dates written as 20210131[235959]."""
     numbers = values.to_numpy()
-    if not len(numbers):
-        raise DataError(f"{name} has no rows")
+    if values.isna().any():
+        raise DataError(f"{name} is missing in row {int(np.argmax(values.isna())) + 1}: every bar needs its open time")
     for pattern, low, high in (("%Y%m%d", 19_800_101, 22_000_101), ("%Y%m%d%H%M%S", 19_800_101e6, 22_000_101e6)):
-        if np.isfinite(numbers.astype(float)).all() and ((numbers >= low) & (numbers < high)).all():
+        if ((numbers >= low) & (numbers < high)).all():
             try:
                 texts = pd.Series(numbers.astype("int64").astype("str"))
                 return utc_index(pd.to_datetime(texts, format=pattern, utc=True))
             except ValueError:
                 break
-    try:
-        return utc_index(values, name=name)
-    except DataError as error:
-        raise ImportRefused(str(error)) from None
+    units = epoch_units(numbers)
+    if (units != units[0]).any():
+        row = int(np.argmax(units != units[0]))
+        raise ImportRefused(
+            f"{name} mixes time units: row 1 holds {numbers[0]} and row {row + 1} {numbers[row]}; convert them to one "
+            "unit"
+        )
+    return utc_index(values, name=name)
 
 
 def _texts(texts: pd.Series, name: str, reading: TimeReading) -> pd.DatetimeIndex:
