@@ -28,6 +28,7 @@ def trade(
     """Replay a bundle on a paper account; refused if one decision differs."""
     from gwt_lab.errors import ConfigError
     from gwt_lab.live.replay import replay as run_replay
+    from gwt_lab.progress import progress
     from gwt_lab.promotion.bundle import Bundle
 
     if live:
@@ -40,7 +41,8 @@ def trade(
         from gwt_lab import load_bars
 
         bars = load_bars(data, symbols=loaded.symbols)
-    report = run_replay(loaded, bars, init_cash=init_cash, journal=journal)
+    with progress("replay") as line:
+        report = run_replay(loaded, bars, init_cash=init_cash, journal=journal, progress=line)
     emit(report.to_dict() | {"mode": "paper"}, as_json, repr(report))
 
 

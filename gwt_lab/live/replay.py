@@ -16,7 +16,6 @@ from gwt_lab.live.journal import Journal
 from gwt_lab.live.paper import PaperBroker
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
-from gwt_lab.progress import progress
 from gwt_lab.promotion.bundle import Bundle
 from gwt_lab.runs import data_folder
 from gwt_lab.strategies.base import Strategy
@@ -123,7 +122,12 @@ def check_fixture(bundle: Bundle) -> int:
 
 
 def replay(
-    bundle: Bundle, bars: Any = None, *, init_cash: float = 10_000.0, journal: str | Path | None = None
+    bundle: Bundle,
+    bars: Any = None,
+    *,
+    init_cash: float = 10_000.0,
+    journal: str | Path | None = None,
+    progress: Any = None,
 ) -> ReplayReport:
     """Run a bundle bar by bar on a paper account.
 
@@ -137,6 +141,8 @@ def replay(
         Quote currency.
     journal : str or Path, optional
         A file that does not exist; a new one in `live_folder()` if not given.
+    progress : Progress, optional
+        Shows the bars stepped through.
 
     Returns
     -------
@@ -152,7 +158,7 @@ def replay(
     n_fixture = check_fixture(bundle)
     market = bundle.fixture.bars if bars is None else _matching(bundle, as_bars(bars))
     strategy = bundle.strategy()
-    decisions = _step(strategy, market)
+    decisions = _step(strategy, market, progress=progress)
     _demand_equal(bundle, decisions, strategy.weights(market), "the batch form on these bars")
     file = Path(journal) if journal is not None else _new_journal(bundle)
     equity = np.empty(market.n_times)
@@ -179,17 +185,19 @@ def replay(
     )
 
 
-def _step(strategy: Strategy, bars: Bars, *, first: int = 0) -> pd.DataFrame:
+def _step(strategy: Strategy, bars: Bars, *, first: int = 0, progress: Any = None) -> pd.DataFrame:
     """Return the decisions taken bar by bar from row `first` on, shape (n_times - first, n_symbols)."""
     state = strategy.start(bars)
     decided = np.empty(bars.shape)
-    with progress("replay", bars.n_times) as line:
-        for row, bar in enumerate(iterate_bars(bars)):
-            if row < first:
-                state = state.push(bar)
-            else:
-                state, decided[row] = strategy.decide(state, bar)
-            line.update(row + 1)
+    if progress is not None:
+        progress.total = bars.n_times
+    for row, bar in enumerate(iterate_bars(bars)):
+        if row < first:
+            state = state.push(bar)
+        else:
+            state, decided[row] = strategy.decide(state, bar)
+        if progress is not None:
+            progress.update(row + 1)
     return pd.DataFrame(decided[first:], index=bars.index[first:], columns=bars.close.columns)
 
 

@@ -54,7 +54,7 @@ class Gate:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """What all gates said, and the stored run that holds it."""
 
@@ -70,6 +70,9 @@ class Verdict:
         head = "may be promoted" if self.passed else "not promoted"
         lines = [f"  {'passed' if gate.passed else 'FAILED'}  {gate.name}: {gate.detail}" for gate in self.gates]
         return "\n".join([f"{head} (run {self.run.id})", *lines])
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         from gwt_lab.display import card, table_html
@@ -190,7 +193,7 @@ def _causal(strategy: Strategy, bars: Bars) -> Gate:
     if not decided:
         return Gate("causal", False, f"the strategy decided nothing on the last {rows:,} bars, so nothing was checked")
     numbers = {"lookback": strategy.lookback, "cuts": report.checked, "leaks": len(report.leaks), "decided": decided}
-    return Gate("causal", report.passed, str(report), numbers)
+    return Gate("causal", report.passed, str(report).removeprefix("causal: "), numbers)
 
 
 def _doubled_costs(strategy: Strategy, bars: Bars, costs: CostModel, start: pd.Timestamp) -> Gate:
