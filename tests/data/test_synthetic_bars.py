@@ -99,6 +99,16 @@ def test_the_planted_volatility_is_the_realised_one():
     assert abs((shock**3).mean() / (shock**2).mean() ** 1.5) < 1.5  # symmetric up to what the tails allow
 
 
+def test_volatility_averages_to_what_the_dynamics_say():
+    # a slow part that is quickly forgotten, so that 40,000 days show its mean
+    rules = Dynamics(slow_vol=0.9, slow_half_lives=(0.5, 1.0), weekend=1, market_vol=0.03, sector_vol=0.01)
+    truth = synthetic_market(4, 40_000, "1d", 1, regimes=False, dynamics=rules, start="1900-01-01").truth
+    mean = np.sqrt((truth.volatility**2).mean())
+    assert mean["market"] == pytest.approx(0.03, rel=0.05)
+    assert mean["sector 1"] == pytest.approx(0.01, rel=0.05)
+    assert (truth.volatility["market"].std() / mean["market"]) > 0.3
+
+
 def test_jumps_add_the_variance_that_their_rate_and_size_say():
     quiet = {name: getattr(STEADY, name) for name in STEADY.__dataclass_fields__}
     still = synthetic_market(4, 20_000, "1d", 1, 0.0, False, dynamics=STEADY, start="1970-01-01")
@@ -220,6 +230,13 @@ def test_every_symbol_has_its_leaders_and_the_radius_is_the_row_sum(n_assets, n_
     for matrix in (weights, slopes):  # the same graph in other units
         assert np.abs(np.linalg.eigvals(matrix)).max() == pytest.approx(0.1 * count)
     assert not np.diag(weights).any()
+
+
+def test_an_edge_moves_its_follower_in_units_of_the_followers_own_volatility():
+    truth = synthetic_market(8, 4, spillover=0.1, dynamics=STEADY).truth
+    volatility = truth.volatility.iloc[0]
+    for leader, follower, edge in truth.graph.edges(data=True):
+        assert edge["slope"] == pytest.approx(edge["weight"] * volatility[follower] / volatility[leader])
 
 
 def test_leaders_are_more_often_large_and_of_the_same_sector():

@@ -39,7 +39,7 @@ def noise():
 
 
 # ------------------------------------------------------------------------------------------------ the markets
-@pytest.mark.parametrize("seed", [7, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("seed", [7, 1, 2, 3])
 def test_the_synthetic_market_lies_inside_every_band(seed):
     assert outside(facts(synthetic_market(seed=seed).bars)) == {}
 
