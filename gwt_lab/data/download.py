@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.data.catalog import Catalog
+from gwt_lab.data.catalog_files import check_name
 from gwt_lab.data.ccxt_venue import CcxtVenue
 from gwt_lab.data.download_pages import NO_ROWS, PageReader, merge_rows
 from gwt_lab.data.download_store import Stretch, VenueStore, wanted_stretches
@@ -130,6 +132,8 @@ def download(
         raise ConfigError("download: at least one symbol is wanted, got none; name some, such as BTC/USDT")
     if venue.is_open:
         raise ConfigError(f"download: {venue!r} is open already; pass one that is not, it is opened where it is used")
+    if name is not None:
+        check_name(name)
     window = (timestamp(since), None if until is None else timestamp(until))
     catalog = catalog or Catalog()
     downloader = Downloader(venue, catalog, name or f"{venue.id}-{timeframe}", timeframe)
@@ -360,11 +364,15 @@ def run_apart(start: Callable[[], Coroutine[Any, Any, _Value]]) -> _Value:
     """
     outcome: list[Callable[[], _Value]] = []
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[_Value]]] = []
+    # an interrupt while joining a thread makes CPython take it for finished, so the end is told by an event
+    stop, ended = threading.Event(), threading.Event()
 
     async def body() -> _Value:
         task = asyncio.current_task()
         assert task is not None
         running.append((asyncio.get_running_loop(), task))
+        if stop.is_set():
+            raise asyncio.CancelledError
         return await start()
 
     def work() -> None:
@@ -379,16 +387,20 @@ def run_apart(start: Callable[[], Coroutine[Any, Any, _Value]]) -> _Value:
             outcome.append(fail)
         else:
             outcome.append(lambda: value)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=work, name="gwt_lab download", daemon=True)
-    thread.start()
+    threading.Thread(target=work, name="gwt_lab download", daemon=True).start()
     try:
-        while thread.is_alive():
-            # short waits: on Windows an interrupt does not end a long one
-            thread.join(0.2)
+        # short waits: on Windows an interrupt does not end a long one
+        while not ended.wait(0.2):
+            pass
     except KeyboardInterrupt:
+        stop.set()
         for loop, task in running:
-            loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+            # it may have ended in this moment
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+        ended.wait()
         raise
     return outcome[0]()
