@@ -16,7 +16,7 @@ from tests.oracles.market_gaps import plain_gaps
 
 SYMBOLS = ["BTC/USDT", "ETH/USDT", "SOL/USDT", "ADA/USDT"]
 VALUES = st.floats(allow_nan=False, width=64)
-FAST = settings(max_examples=30, deadline=None)
+FAST = settings(max_examples=20, deadline=None)
 
 
 @st.composite

@@ -12,7 +12,7 @@ import pandas as pd
 from gwt_lab.data.quality.findings import ALL
 from gwt_lab.data.quality.move_checks import check_moves, find_moves
 from gwt_lab.data.quality.panel import Panel, panel_of_bars
-from gwt_lab.data.quality.row_checks import duplicate_rows, late_rows
+from gwt_lab.data.quality.row_checks import late_rows
 from gwt_lab.data.quality.rows import NAT, Rows, read_rows
 from gwt_lab.data.quality.value_checks import check_stuck, invalid
 from gwt_lab.errors import ConfigError, UnknownNameError
@@ -224,7 +224,7 @@ def _without_repeats(rows: Rows, kept: np.ndarray, order: np.ndarray, log: list[
     backwards = replace(
         rows, time=np.where(kept, rows.time, NAT)[::-1], column=rows.column[::-1]
     )  # of rows read backwards, the repeats are those that come before the last
-    bad = duplicate_rows(backwards)[::-1]
+    bad = backwards.repeated[::-1]
     _log_rows(log, "drop-duplicates", rows, bad, "rows dropped, the last of each bar kept")
     left: np.ndarray = order[~bad[order]]
     return left

@@ -11,7 +11,7 @@ from gwt_lab.data.quality.findings import ALL, Finding, finding
 from gwt_lab.data.quality.rows import NAT, UNITS, Rows
 from gwt_lab.market.time import on_grid
 
-__all__ = ["Placement", "check_rows", "duplicate_rows", "grid_offset", "late_rows", "place_rows"]
+__all__ = ["Placement", "check_rows", "grid_offset", "late_rows", "place_rows"]
 
 # (rows kept for the panel, ns that the whole grid is shifted by, rows that repeat an earlier one)
 Placement = tuple[np.ndarray, int, np.ndarray]
@@ -27,7 +27,7 @@ def place_rows(rows: Rows) -> Placement:
     """Return the rows that have a place in the panel (of repeated bars the last), its offset and the repeated rows."""
     offset = grid_offset(rows)
     kept = rows.usable & on_grid(rows.time - offset, rows.timeframe)
-    return kept, offset, duplicate_rows(rows)
+    return kept, offset, rows.repeated
 
 
 def grid_offset(rows: Rows) -> int:
@@ -133,18 +133,8 @@ def late_rows(rows: Rows) -> np.ndarray:
     return late
 
 
-def duplicate_rows(rows: Rows) -> np.ndarray:
-    """Return a mask of the rows that repeat a bar told in an earlier row."""
-    usable = np.flatnonzero(rows.usable)
-    order = usable[np.lexsort((rows.time[usable], rows.column[usable]))]  # stable: equal keys keep their order
-    again = (np.diff(rows.time[order]) == 0) & (np.diff(rows.column[order]) == 0)
-    bad = np.zeros(len(rows.time), dtype=bool)
-    bad[order[1:][again]] = True
-    return bad
-
-
 def _duplicates(rows: Rows) -> Iterator[Finding]:
-    bad = duplicate_rows(rows)
+    bad = rows.repeated
     if not bad.any():
         return
     usable = np.flatnonzero(rows.usable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -60,11 +61,25 @@ class Rows:
         """Length of a bar in ns."""
         return timeframe_ns(self.timeframe)
 
-    @property
+    @cached_property
     def usable(self) -> np.ndarray:
         """Mask of the rows with a time and a symbol."""
         usable: np.ndarray = (self.time != NAT) & (self.column >= 0)
         return usable
+
+    @cached_property
+    def repeated(self) -> np.ndarray:
+        """Mask of the rows that tell a bar which an earlier row has told."""
+        repeated = np.zeros(len(self.time), dtype=bool)
+        at = np.flatnonzero(self.usable)
+        same = np.diff(self.column[at]) == 0
+        rising = (np.diff(self.time[at]) > 0) | ~same
+        if rising.all() and len(same) - same.sum() == len(np.unique(self.column[at])) - 1:
+            return repeated  # one block a symbol, its times rising
+        order = at[np.lexsort((self.time[at], self.column[at]))]  # stable: equal bars keep their order
+        again = (np.diff(self.time[order]) == 0) & (np.diff(self.column[order]) == 0)
+        repeated[order[1:][again]] = True
+        return repeated
 
 
 def read_rows(frame: pd.DataFrame, timeframe: str | None = None) -> Rows:
@@ -88,9 +103,9 @@ def read_rows(frame: pd.DataFrame, timeframe: str | None = None) -> Rows:
     usable = (time != NAT) & (column >= 0)
     if not usable.any():
         raise DataError(f"none of {len(frame)} rows has a readable time and symbol; check the columns")
-    index = pd.DatetimeIndex(np.unique(time[usable]), tz="UTC")
-    step = timeframe or recognised_timeframe(index, frame.attrs.get("timeframe"))
-    far = _far_times(time, timeframe_ns(step))
+    distinct = np.unique(time[usable])
+    step = timeframe or recognised_timeframe(pd.DatetimeIndex(distinct, tz="UTC"), frame.attrs.get("timeframe"))
+    far = _far_times(time, distinct, timeframe_ns(step))
     numbers = [_read_numbers(frame[name]) for name in FIELDS]
     return Rows(
         frame=frame,
@@ -168,9 +183,8 @@ def _read_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return numbers, np.isnan(numbers) & column.notna().to_numpy()
 
 
-def _far_times(time: np.ndarray, step: int) -> np.ndarray:
+def _far_times(time: np.ndarray, readable: np.ndarray, step: int) -> np.ndarray:
     """Return the rows outside of the largest cluster of times, where one grid could not hold them all."""
-    readable = np.unique(time[time != NAT])
     length = (int(readable[-1]) - int(readable[0])) // step + 1
     if length <= 50 * max(len(time), 1000):
         return np.zeros(len(time), dtype=bool)
