@@ -204,6 +204,14 @@ def test_blank_stuck():
     assert bars.close[ETH].isna().sum() == 20
 
 
+def test_closes_alone_are_repaired_too():
+    closes = CLEAN.pivot(index="timestamp", columns="symbol", values="close")[list(SYMBOLS)]
+    closes.loc[hour(50), ETH] = -1.0
+    bars, log = repair_bars(closes, "blank-invalid", price="close")
+    assert entries(log) == [("blank-invalid", ETH, 1, hours(50))]
+    assert bars.close[ETH].isna().sum() == 1
+
+
 def test_drop_unfinished():
     bars, log = repair_bars(CLEAN, "drop-unfinished", now=hour(298) + pd.Timedelta("1min"))
     assert bars.equals(WANTED.head(298))

@@ -6,6 +6,7 @@ import pytest
 
 from gwt_lab.data.quality import check_bars
 from gwt_lab.errors import DataError, UnknownNameError
+from gwt_lab.market.bars import Bars
 from tests.oracles.quality_market import START, SYMBOLS, clean_frame, hour, rows_of
 
 CLEAN = clean_frame(n=300)
@@ -49,6 +50,7 @@ def test_unreadable_times(bad):
     found = only(report, "unreadable-time")
     assert said(found) == (ETH, None, 2, "error")
     assert "row 307" in found.what
+    assert report.to_frame()["first"].isna().tolist() == [True, False]
     assert checks(report) == {"unreadable-time", "gap"}
 
 
@@ -189,6 +191,7 @@ def test_missing_values_equal_each_other():
         (CLEAN.assign(timestamp="soon"), DataError, "none of 1800 rows has a readable time"),
         (CLEAN.assign(symbol=None), DataError, "none of 1800 rows has a readable time and symbol"),
         (CLEAN.iloc[:1], DataError, "pass timeframe='1h'"),
+        (Bars.from_frame(CLEAN).select(start="2030-01-01"), DataError, "the bars have no rows"),
         ("a file name", DataError, "got str"),
     ],
 )

@@ -21,6 +21,7 @@ from gwt_lab.data.quality.value_checks import (
     check_unfinished,
     check_volume,
 )
+from gwt_lab.errors import DataError
 from gwt_lab.market.as_bars import as_bars, long_frame
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import check_timeframe, timestamp
@@ -76,6 +77,8 @@ def check_bars(
     found: list[Finding] = []
     if isinstance(data, Bars):
         bars = as_bars(data, timeframe=timeframe)
+        if not bars.n_times:
+            raise DataError("the bars have no rows; a check needs at least one")
         panel = panel_of_bars(bars, market)
         n_rows = int(panel.present.sum())
     else:
@@ -99,8 +102,6 @@ def check_bars(
 
 def check_panel(panel: Panel, now: Any = None) -> list[Finding]:
     """Run every check of bars on a panel."""
-    if not len(panel.index):
-        return []
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # impossible prices are what is looked for
         return [
             *check_gaps(panel),

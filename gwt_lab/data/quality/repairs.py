@@ -140,6 +140,7 @@ def repair_bars(
     now: Any = None,
     others: Any = None,
     symbol: str | None = None,
+    price: str | None = None,
 ) -> tuple[Bars, RepairLog]:
     """Return bars after the repairs asked for, and what each changed; without repairs nothing is.
 
@@ -149,7 +150,7 @@ def repair_bars(
         As in `check_bars`; never changed itself.
     repairs : str or list of str
         Keys of `REPAIRS`; applied in that order, whatever order they are given in.
-    timeframe, others, symbol
+    timeframe, others, symbol, price
         As in `check_bars`.
     now : time-like, optional
         Wanted by ``drop-unfinished``: when the data were taken.
@@ -170,7 +171,7 @@ def repair_bars(
     if isinstance(data, Bars):
         bars = as_bars(data, timeframe=timeframe)
     else:
-        rows = read_rows(long_frame(data, symbol=symbol), timeframe)
+        rows = read_rows(long_frame(data, symbol=symbol, price=price), timeframe)
         bars = Bars.from_frame(_repaired_rows(rows, asked, log), rows.timeframe)
     market = None if others is None else as_bars(others)
     if "drop-unfinished" in asked:
