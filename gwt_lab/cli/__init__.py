@@ -12,14 +12,19 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; the exit code is 0 only for success."""
-    from gwt_lab.cli.app import app
-
     try:
+        from gwt_lab.cli.app import app
+
         app(standalone_mode=True)
     except GwtLabError as error:
         _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail("interrupted; nothing half-written was kept", 130)
+    except SystemExit as end:
+        # typer turns an interrupt into this exit without a word
+        if end.code == 130:
+            _fail("interrupted; nothing half-written was kept", 130)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -21,18 +21,31 @@ data_app = typer.Typer(no_args_is_help=True, help="Make, download, import, check
 _FILES = {".parquet", ".csv", ".feather"}
 
 
-def _store(out: str, bars: Bars, source: dict[str, Any]) -> str:
-    """Store bars under a catalog name, or in the file whose name ends like one; return where they are now."""
-    from gwt_lab.data.catalog import Catalog
-    from gwt_lab.data.load import write_bars
+def _is_file(out: str) -> bool:
+    """Return whether `--out` names a file; else it is a catalog name. What could be neither is refused."""
+    from gwt_lab.data.catalog_files import check_name
 
-    if Path(out).suffix.lower() in _FILES:
-        return str(write_bars(Path(out), bars))
-    if Path(out).name != out:
+    path = Path(out)
+    if path.suffix.lower() in _FILES:
+        if not path.parent.is_dir():
+            raise ConfigError(f"--out {out!r} lies in a folder that does not exist: make {str(path.parent)!r} first")
+        return True
+    if path.name != out:
         raise ConfigError(
             f"--out must be a catalog name such as 'demo', or a file that ends with {', '.join(sorted(_FILES))}; "
             f"got {out!r}"
         )
+    check_name(out)
+    return False
+
+
+def _store(out: str, bars: Bars, source: dict[str, Any]) -> str:
+    """Store bars under a catalog name or in a file; return where they are now."""
+    from gwt_lab.data.catalog import Catalog
+    from gwt_lab.data.load import write_bars
+
+    if _is_file(out):
+        return str(write_bars(Path(out), bars))
     catalog = Catalog()
     catalog.append(out, bars, source=source)
     return f"{out} in {catalog.path}"
@@ -65,6 +78,7 @@ def synth(
     """Make a synthetic market with known truth and store its bars."""
     from gwt_lab.data.synthetic import synthetic_market
 
+    _is_file(out)
     settings = {"n_assets": n_assets, "n_bars": n_bars, "timeframe": timeframe, "seed": seed, "spillover": spillover}
     bars = synthetic_market(n_assets=n_assets, n_bars=n_bars, timeframe=timeframe, seed=seed, spillover=spillover).bars
     where = _store(out, bars, {"kind": "synthetic"} | settings)

@@ -105,6 +105,8 @@ def import_files(paths: Iterable[Path | str], ask: Ask, repairs: Iterable[str] =
     if unknown:
         known = "; ".join(f"{name}: {what}" for name, what in REPAIRS.items())
         raise UnknownNameError(f"no repair {', '.join(unknown)}; there are {known}")
+    if ask.price not in (None, "close"):
+        raise DataError(f"price must be 'close' (wide tables of closes) or left away, got {ask.price!r}")
     if ask.timeframe is not None:
         check_timeframe(ask.timeframe)
     parts, sources, notes = [], [], []
