@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from gwt_lab.backtest.portfolio import Portfolio
 from tests.oracles.paths import bars_of
 
-FAST = settings(max_examples=60, deadline=None)
+FAST = settings(max_examples=30, deadline=None)
 COST = st.floats(0, 0.05)
 
 

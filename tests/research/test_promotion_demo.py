@@ -14,7 +14,7 @@ from gwt_lab.runs import load_run
 from research.promotion_demo import Spec, run
 from research.promotion_demo.study import claims
 
-SMALL = replace(Spec.cheap(), graph_window=300, replay_bars=40, trees=LightGBMParams(n_trees=20))
+SMALL = replace(Spec.cheap(), graph_window=300, replay_bars=24, trees=LightGBMParams(n_trees=20))
 
 
 @cache
@@ -29,11 +29,11 @@ def test_a_planted_edge_is_promoted_and_replayed_to_the_last_bit(tmp_path: Path)
     metrics = load_run(outcome.run.id).metrics
     assert metrics["passed"] is True
     assert metrics["total_return"]["0x"] > metrics["total_return"]["1x"] > metrics["total_return"]["2x"] > 0
-    assert metrics["replay"]["equal_account_values"] == metrics["replay"]["account_values"] == 41
+    assert metrics["replay"]["equal_account_values"] == metrics["replay"]["account_values"] == 25
     assert Bundle.load(outcome.bundle.path).id == outcome.bundle.id
     promoted, parity = claims(outcome, "here")
     assert "promoted" in promoted.measured
-    assert "41 of 41 account values" in parity.measured
+    assert "25 of 25 account values" in parity.measured
     assert Path(promoted.figure).is_file()
     assert Path(promoted.figure).with_suffix(".pdf").is_file()
     assert promoted.run_id == outcome.run.id
