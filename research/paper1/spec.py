@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gwt_lab.errors import DataError
 from gwt_lab.market.bars import Bars
@@ -14,7 +14,9 @@ CLAIM = "Knowledge-graph features add 2-15 % accuracy"
 CLAIMED_PERCENT = (2.0, 15.0)
 
 
-_TREES = LightGBMParams(n_trees=100, num_leaves=15, learning_rate=0.04, min_data_in_leaf=400)
+# Small trees and large leaves: where one direction in fifty is predictable, larger ones learn the noise.
+_TREES = LightGBMParams(n_trees=60, num_leaves=4, learning_rate=0.05, min_data_in_leaf=2_000)
+_LEAVES_PER_DATA = 50  # a leaf never needs more than this part of the rows, so that small panels can be split too
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Spec:
     n_neighbours: int = 3
     n_splits: int = 4
     purged_size: int = 2
-    n_placebos: int = 1
+    n_placebos: int = 3
     n_resamples: int = 1_000
     trees: LightGBMParams = _TREES
     seed: int = 0
@@ -65,6 +67,12 @@ class Spec:
     def full(cls) -> Spec:
         """Return the settings for a verdict: 19 placebos, more and smaller test blocks, more resamples."""
         return cls(profile="full", n_splits=8, n_placebos=19, n_resamples=5_000)
+
+    def trees_for(self, n_rows: int) -> LightGBMParams:
+        """Return the settings of the trees with leaves that fit the number of rows."""
+        return replace(
+            self.trees, min_data_in_leaf=max(1, min(self.trees.min_data_in_leaf, n_rows // _LEAVES_PER_DATA))
+        )
 
     def window_for(self, bars: Bars) -> int:
         """Return the window that fits the bars.

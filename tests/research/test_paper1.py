@@ -23,6 +23,7 @@ SPEC = paper1.Spec(
     window=500,
     n_leaders=3,
     n_splits=2,
+    n_placebos=1,
     n_resamples=200,
     trees=LightGBMParams(n_trees=20, num_leaves=7, learning_rate=0.1, min_data_in_leaf=100),
 )
@@ -52,6 +53,7 @@ def test_a_strong_planted_effect_is_found_below_its_ceiling(planted: Run) -> Non
     gained = metrics["points_over"]["graph - base"]
     assert gained["low"] > 2.0
     assert metrics["points_over"]["graph - all assets"]["low"] > 2.0
+    assert metrics["points_over"]["graph - placebo"]["low"] > 2.0
     assert abs(metrics["points_over"]["placebo - base"]["mean"]) < gained["mean"] / 2
     assert metrics["accuracy"][GRAPH]["mean"] < metrics["truth"]["ceiling"]
     assert metrics["truth"]["edge_recall"] > metrics["truth"]["edge_recall_by_chance"]
