@@ -91,7 +91,8 @@ def _equity(axes: Any, metrics: dict[str, Any], equity: pd.DataFrame) -> None:
 
     for arm in equity:
         colour, found = _COLOURS[arm], metrics["backtest"][arm]
-        label = f"{arm}: worth trading below {max(found['break_even_bps'], 0):.1f} bps a trade"
+        worth = found["break_even_bps"]
+        label = f"{arm}: " + (f"worth trading below {worth:.1f} bps a trade" if worth > 0 else "loses before costs")
         axes.plot(equity.index, 100 * (equity[arm] - 1), color=colour, lw=1.3, label=label)
     axes.axhline(0, color="#374151", lw=0.8, ls=":")
     locator = AutoDateLocator(minticks=4, maxticks=7)
