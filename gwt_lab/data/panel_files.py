@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,32 +12,16 @@ import pyarrow.parquet as pq
 from gwt_lab.data.importers.columns import plain_name
 from gwt_lab.data.importers.names import parse_symbol, parse_timeframe
 from gwt_lab.data.importers.times import open_labels
-from gwt_lab.data.panels import Panel
+from gwt_lab.data.panels import Panel, Panels
 from gwt_lab.errors import DataError, GwtLabError
 from gwt_lab.market.bars import FIELDS
 from gwt_lab.market.time import on_grid, timeframe_of, utc_index
 
-__all__ = ["Panels", "read_rows", "search"]
+__all__ = ["read_rows", "search"]
 
 _NEEDED = ("timestamp", *FIELDS, "symbol")
 _EXCHANGES, _TIMEFRAMES = ("exchange", "venue"), ("timeframe", "freq", "interval")
 _KEY = ["exchange", "timeframe", "symbol"]
-
-
-class Panels(list[Panel]):
-    """The panels of a folder.
-
-    Parameters
-    ----------
-    panels : list of Panel
-        In order of path.
-    skipped : dict
-        File, or file and symbol, to why it was left out.
-    """
-
-    def __init__(self, panels: Iterable[Panel], skipped: dict[str, str]) -> None:
-        super().__init__(panels)
-        self.skipped = skipped
 
 
 def search(folder: Path) -> Panels:

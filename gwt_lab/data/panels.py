@@ -21,7 +21,7 @@ from gwt_lab.market.bars import FIELDS, Bars
 from gwt_lab.market.instruments import unified_symbol
 from gwt_lab.market.time import timeframe_ns
 
-__all__ = ["Panel", "choose_panel", "find_panels"]
+__all__ = ["Panel", "Panels", "choose_panel", "find_panels"]
 
 LEAST_SYMBOLS, ENOUGH_SYMBOLS, MOST_SYMBOLS = 2, 8, 12
 LEAST_BARS, ENOUGH_BARS = 200, 1_000
@@ -203,6 +203,22 @@ class Panel:
         return Bars.from_frame(rows[names], self.timeframe).select(symbols)
 
 
+class Panels(list[Panel]):
+    """The panels of a folder.
+
+    Parameters
+    ----------
+    panels : list of Panel
+        In order of path.
+    skipped : dict
+        File, or file and symbol, to why it was left out.
+    """
+
+    def __init__(self, panels: Iterable[Panel], skipped: dict[str, str]) -> None:
+        super().__init__(panels)
+        self.skipped = skipped
+
+
 # ------------------------------------------------------------------------------------------------ choosing
 def choose_panel(
     panels: Sequence[Panel], min_symbols: int = LEAST_SYMBOLS, min_bars: int = LEAST_BARS
@@ -268,7 +284,7 @@ def _what(panel: Panel) -> str:
     )
 
 
-def find_panels(folder: Path | str) -> list[Panel]:
+def find_panels(folder: Path | str) -> Panels:
     """Return every panel below a folder, in order of path.
 
     Parameters

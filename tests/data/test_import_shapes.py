@@ -245,6 +245,13 @@ def test_byte_order_mark_comments_and_packing(tmp_path: Path, pack: Callable[[by
     assert_holds(import_bars(path), ROWS)
 
 
+def test_what_spreadsheets_add(tmp_path: Path) -> None:
+    lines = ["sep=;", ";timestamp;open;high;low;close;volume;"]
+    lines += [";".join(map(str, [place, row.ms, *row.prices, row.volume, ""])) for place, row in enumerate(ROWS)]
+    (tmp_path / "BTCUSDT.csv").write_text("\n".join(lines) + "\n\n")
+    assert_holds(import_bars(tmp_path / "BTCUSDT.csv"), ROWS)
+
+
 def test_an_integer_column_that_turns_into_decimals_late(tmp_path: Path) -> None:
     # pyarrow guesses a column's type from its first block
     n = 60_000

@@ -113,7 +113,7 @@ def test_what_lies_around_is_skipped_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "notes.csv").write_text("timestamp,open\n")
     panels = find_panels(tmp_path)
     assert [panel.path for panel in panels] == ["good.parquet"]
-    skipped = panels.skipped  # type: ignore[attr-defined]
+    skipped = panels.skipped
     assert set(skipped) == {
         "empty.parquet", "text.parquet", "cut.parquet", "flipped.parquet", "trades.parquet", "norows.parquet",
         "words.parquet", "sub/copy.parquet (1h)",
@@ -136,7 +136,7 @@ def test_a_broken_symbol_does_not_spoil_its_panel(tmp_path: Path) -> None:
     save(tmp_path / "x.parquet", frame)
     panels = find_panels(tmp_path)
     assert panels[0].symbols == ["BTC/USDT", "ETH/USDT"]
-    skipped = panels.skipped  # type: ignore[attr-defined]
+    skipped = panels.skipped
     assert "5 bars appear twice with different values" in skipped["x.parquet, BNB/USDT"]
     assert "99 of 300 times do not open a bar of 1h" in skipped["x.parquet, XRP/USDT"]
 
@@ -164,7 +164,7 @@ def test_one_file_a_symbol_and_one_file_a_year_are_joined(tmp_path: Path) -> Non
     assert same(panels[0].bars(), frame)
     assert same(panels[1].bars(), other)
     assert panels[1].table["bars"].tolist() == [500] * 3
-    assert "a longer file" in panels.skipped["years/c.parquet (1h)"]  # type: ignore[attr-defined]
+    assert "a longer file" in panels.skipped["years/c.parquet (1h)"]
 
 
 # ------------------------------------------------------------------------------------------------ choosing

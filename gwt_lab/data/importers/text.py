@@ -88,7 +88,7 @@ def _shape(data: bytes, label: str) -> _Shape:
     if len(data) > _SAMPLE:
         lines = lines[:-1]
     skipped = 0
-    while skipped < len(lines) and (not lines[skipped].strip() or lines[skipped].lstrip().startswith(("#", "http"))):
+    while skipped < len(lines) and _is_comment(lines[skipped].strip()):
         skipped += 1
     body = [line for line in lines[skipped : skipped + 40] if line.strip()]
     if len(body) < 2:
@@ -101,6 +101,11 @@ def _shape(data: bytes, label: str) -> _Shape:
     if header is not None and not any(_is_number(cell, decimal) for cell in rows[1][1:]):
         second = rows[1] if is_two_level(header, rows[1]) else None
     return _Shape(delimiter, decimal, skipped, header, second, len(rows[0]))
+
+
+def _is_comment(line: str) -> bool:
+    """Return whether a line above the table says nothing: comments, an address, a spreadsheet's `sep=;`."""
+    return not line or line.startswith(("#", "http", "sep="))
 
 
 def _is_number(cell: str, decimal: str) -> bool:
