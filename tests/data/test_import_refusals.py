@@ -227,7 +227,7 @@ def test_a_missing_path() -> None:
         ("a.json", json.dumps(lines())[:-30].encode(), "is damaged JSON"),
         ("a.parquet", b"PAR1 not really", "is a damaged Parquet file"),
         ("a.feather", b"ARROW1 not really", "is a damaged Feather file"),
-        ("a.csv.gz", gzip.compress(b"timestamp,open\n1,2\n" * 500)[:-30], "is a damaged gz file"),
+        ("a.csv.gz", gzip.compress(b"timestamp,open\n1,2\n" * 500, mtime=0)[:-30], "is a damaged gz file"),
         ("a.zip", b"PK\x03\x04 not really", "is a damaged zip file"),
         ("a.csv", b"\x00\x01\x02\x03" * 50, "neither text nor Parquet"),
         ("a.csv", "timestamp,open\n\xe4,1\n".encode("latin-1") * 9, "is not UTF-8 at byte"),
