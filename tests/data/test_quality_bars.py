@@ -193,12 +193,12 @@ def test_a_copied_bar_with_its_volume_is_caught_at_two_repeats():
 
 
 def test_an_illiquid_symbol_that_often_stands_still_is_not_stuck():
-    frame = CLEAN.copy()
+    frame = clean_frame(n=1000)
     rng = np.random.default_rng(0)
     at = rows_of(frame, ETH)
     close = frame.loc[at, "close"].to_numpy().copy()
-    still = rng.random(300) < 0.3
-    for row in range(1, 300):
+    still = rng.random(1000) < 0.5  # runs of nine come by chance
+    for row in range(1, 1000):
         if still[row]:
             close[row] = close[row - 1]
     frame.loc[at, NAMES] = close[:, None].repeat(4, axis=1)

@@ -7,6 +7,7 @@ import pytest
 from gwt_lab.data.quality import check_bars
 from gwt_lab.data.quality.clock_checks import find_slips
 from gwt_lab.data.quality.panel import panel_of_bars
+from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from tests.oracles.quality_market import START, SYMBOLS, clean_frame, hour, rows_of
 
@@ -103,6 +104,19 @@ def test_unrelated_symbols_show_no_slip():
     assert of(check_bars(close, price="close"), "timezone-slip") == []
 
 
+def test_short_unrelated_series_show_no_slip_by_chance():
+    found = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        close = pd.DataFrame(
+            100 * np.exp(np.cumsum(rng.normal(0, 0.01, (150, 4)), axis=0)),
+            index=pd.date_range(START, periods=150, freq="h"),
+            columns=list(SYMBOLS[:4]),
+        )
+        found += len(find_slips(panel_of_bars(as_bars(close, price="close"))))
+    assert found == 0
+
+
 def test_a_symbol_that_follows_the_others_an_hour_later_by_nature_keeps_its_own_hour():
     # a lead-lag effect adds correlation at one hour and leaves the present hour as it is
     rng = np.random.default_rng(9)
@@ -156,6 +170,15 @@ def test_labels_of_a_local_clock(zone, missing, twice, rule):
     found = next(f for f in report.findings if f.check == "daylight-saving")
     assert found.times.tolist() == sorted([pd.Timestamp(missing, tz="UTC"), pd.Timestamp(twice, tz="UTC")])
     assert f"({rule})" in found.what
+
+
+def test_a_missing_and_a_repeated_hour_two_weeks_apart_are_no_seasons():
+    frame = clean_frame(n=1500, symbols=SYMBOLS[:2])
+    gap, again = pd.Timestamp("2021-03-28 02:00", tz="UTC"), pd.Timestamp("2021-04-11 02:00", tz="UTC")
+    twice = frame[frame["timestamp"] == again].assign(close=lambda f: f["close"] * 1.0001)
+    report = check_bars(pd.concat([frame[frame["timestamp"] != gap], twice]))
+    assert of(report, "daylight-saving") == []
+    assert len(of(report, "conflicting-duplicate")) == 2
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "Africa/Abidjan"])
