@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,9 +104,5 @@ def register(app: typer.Typer) -> None:
         from gwt_lab.data.download import download
 
         wanted = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()]
-        try:
-            bars, report = download(_venue(exchange), wanted, timeframe, since, until, name=name)
-        except KeyboardInterrupt:
-            sys.stderr.write("gwt: interrupted; whole pages are kept, run it again to go on from there\n")
-            raise typer.Exit(130) from None
+        bars, report = download(_venue(exchange), wanted, timeframe, since, until, name=name)
         _say(bars, report, as_json)

@@ -45,9 +45,14 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["data", "download", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 def test_it_downloads_and_says_what_came(exchange: LoopbackExchange) -> None:
-    code, out, err = run("binance", "BTC/USDT,BTC/USDT:USDT", "1h", "--since", "2024-02-01", "--json")
-    assert code == 0, err
+    out = invoke("binance", "BTC/USDT,BTC/USDT:USDT", "1h", "--since", "2024-02-01", "--json")
     said = json.loads(out)
     assert (said["stored"], said["venue"], said["timeframe"]) == ("binance-1h", "binance", "1h")
     assert said["until"] == "2024-02-29T23:00:00+00:00"
@@ -59,12 +64,6 @@ def test_it_downloads_and_says_what_came(exchange: LoopbackExchange) -> None:
     ]  # fmt: skip
     assert said["hash"] == Catalog().read("binance-1h").content_hash
     assert said["requests"] == len(exchange.log)
-
-
-def invoke(*arguments: str) -> str:
-    result = CliRunner().invoke(app, ["data", "download", *arguments])
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def test_people_get_a_table(exchange: LoopbackExchange) -> None:
@@ -177,8 +176,7 @@ def test_interrupted_it_keeps_whole_pages_and_says_so(exchange: LoopbackExchange
     process.append(started)
     out, err = started.communicate(timeout=120)
     assert (started.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "gwt: interrupted; whole pages are kept, run it again to go on from there"
-    assert "Traceback" not in err
+    assert err == "gwt: interrupted; nothing half-written was kept\n"
     bars = Catalog().read("binance-1h")
     assert len(bars) == 1000 + 999 + 999
     assert not bars.close.isna().to_numpy().any()
