@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,9 @@ def replay(
         If the bars have another timeframe or lack a symbol.
     """
     n_fixture = check_fixture(bundle)
-    market = bundle.fixture.bars if bars is None else _matching(bundle, as_bars(bars))
+    given = bundle.fixture.bars if bars is None else _matching(bundle, as_bars(bars))
+    # the rules under which it was validated
+    market = replace(given, instruments=bundle.instruments)
     strategy = bundle.strategy()
     decisions = _step(strategy, market, progress=progress)
     _demand_equal(bundle, decisions, strategy.weights(market), "the batch form on these bars")

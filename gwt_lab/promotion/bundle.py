@@ -17,6 +17,7 @@ import pandas as pd
 from gwt_lab.errors import BundleError, GwtLabError
 from gwt_lab.market.bars import FIELDS, Bars
 from gwt_lab.market.costs import CostModel
+from gwt_lab.market.instruments import Instrument
 from gwt_lab.promotion.folder import canonical, read_signed, write_signed
 from gwt_lab.promotion.keys import resolve_keys
 from gwt_lab.strategies.base import Strategy
@@ -27,7 +28,7 @@ __all__ = ["Bundle", "Fixture", "write_bundle"]
 SCHEMA = 1
 _KEYS = {
     "schema", "created", "expires", "commit", "run_id", "strategy", "lookback", "symbols", "timeframe", "costs",
-    "gates", "data_hashes", "versions",
+    "instruments", "gates", "data_hashes", "versions",
 }  # fmt: skip
 
 
@@ -170,6 +171,11 @@ class Bundle:
     def costs(self) -> CostModel:
         """The costs under which the strategy was validated."""
         return CostModel.from_dict(self.document["costs"])
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """The venue's rules under which the strategy was validated, by symbol; empty if none were known."""
+        return {name: Instrument.from_dict(rule) for name, rule in self.document["instruments"].items()}
 
     @property
     def gates(self) -> list[dict[str, Any]]:

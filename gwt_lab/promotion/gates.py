@@ -133,6 +133,7 @@ def validate(
         "symbols": market.symbols,
         "timeframe": market.timeframe,
         "costs": prices.to_dict(),
+        "instruments": {name: rule.to_dict() for name, rule in market.instruments.items()},
         "out_of_sample_from": start.isoformat(),
         "source": source,
     }

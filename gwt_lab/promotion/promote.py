@@ -91,7 +91,7 @@ def _require_gates(run: Run) -> None:
 def _document(run: Run, days: int) -> dict[str, Any]:
     now = datetime.now(UTC).replace(microsecond=0)
     spec = run.record["spec"]
-    kept = {key: spec[key] for key in ("strategy", "lookback", "symbols", "timeframe", "costs")}
+    kept = {key: spec[key] for key in ("strategy", "lookback", "symbols", "timeframe", "costs", "instruments")}
     return kept | {
         "schema": SCHEMA,
         "created": now.isoformat(),

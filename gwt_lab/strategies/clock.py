@@ -111,11 +111,9 @@ class BarState:
         new_times, new_values = np.array([bar.time_ns], dtype=np.int64), bar.values[None]
         if len(times):
             skipped = self._skipped(bar)
-            # more skipped bars than are kept at all need not be written down
+            # more skipped bars than are kept at all need not be written down; what lies before them is cut off below
             kept = min(skipped, self.lookback - 1)
             gap = bar.time_ns - timeframe_ns(self.timeframe) * np.arange(kept, 0, -1, dtype=np.int64)
-            if kept < skipped:
-                times, values = times[:0], values[:0]
             times = np.concatenate([times, gap, new_times])
             values = np.concatenate([values, np.full((kept, *values.shape[1:]), np.nan), new_values])
         else:

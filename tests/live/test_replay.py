@@ -16,9 +16,11 @@ from gwt_lab.market.costs import CostModel
 from gwt_lab.market.instruments import Instrument
 from gwt_lab.promotion import folder as signed
 from gwt_lab.promotion.bundle import Bundle
+from gwt_lab.promotion.gates import validate
+from gwt_lab.promotion.promote import promote
 from gwt_lab.strategies.ma_cross import MovingAverageCross
 from tests.oracles.paths import bars_of, random_paths, random_weights
-from tests.promotion.made import bundle_copy, waves
+from tests.promotion.made import STRATEGY, bundle_copy, waves
 
 
 @pytest.fixture
@@ -127,6 +129,20 @@ def test_bars_with_gaps_and_in_another_order_replay_as_well(bundle):
     report = replay(bundle, gapped.select(gapped.symbols[::-1]))
     pf = Portfolio.from_weights(gapped, bundle.strategy().weights(gapped), costs=bundle.costs)
     assert (report.equity == pf.value()).all()
+
+
+def test_the_venues_rules_travel_with_the_bundle(tmp_path):
+    made = waves()
+    rules = {s: Instrument(s, amount_lot=0.5, min_notional=100.0) for s in made.symbols}
+    bars = bars_of(made.open.to_numpy(), made.close.to_numpy(), instruments=rules)
+    costs = CostModel(0.0001, 0.0001, use_lots=True)
+    bundle = promote(validate(STRATEGY, bars, costs=costs), tmp_path / "bundle")
+    assert bundle.instruments == rules
+    report = replay(bundle, made)  # these bars know no rules, the bundle does
+    pf = Portfolio.from_weights(bars, STRATEGY.weights(bars), costs=costs)
+    assert (report.equity == pf.value()).all()
+    assert len(report.fills) > 10
+    assert (report.fills["amount"] % 0.5 == 0).all()
 
 
 def test_the_journal_tells_the_whole_story(bundle):

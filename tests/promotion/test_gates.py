@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gwt_lab.allocation.signal_rules import hold_between
 from gwt_lab.backtest.portfolio import Portfolio
 from gwt_lab.errors import BundleError, ConfigError, GateError, UnknownNameError
 from gwt_lab.market.bars import Bars
@@ -39,6 +40,19 @@ class Elephant(Tomorrow):
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         return (bars.close > bars.close.expanding().mean()).astype(float) / bars.n_symbols
+
+
+@dataclass(frozen=True)
+class Daily(Elephant):
+    """The same, but decides once a day, where few cuts fall."""
+
+    every: int = 24
+
+    def weights(self, bars: Bars) -> pd.DataFrame:
+        return hold_between(super().weights(bars), bars.timeframe, self.every)
+
+    def every_bar(self) -> "Daily":
+        return Daily(every=1)
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,8 @@ def test_a_strategy_that_doubled_costs_ruin_fails_though_costs_alone_do_not():
 
 @pytest.mark.parametrize(
     ("strategy", "words"),
-    [(Tomorrow(), "sees later rows"), (Elephant(), "remembers more than lookback"), (Silent(), "decided nothing"),
+    [(Tomorrow(), "sees later rows"), (Elephant(), "remembers more than lookback"),
+     (Daily(), "remembers more than lookback"), (Silent(), "decided nothing"),
      (Broken(), "could not be evaluated: ZeroDivisionError: no luck")],
 )  # fmt: skip
 def test_the_causal_gate_fails_closed(strategy, words):
