@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -232,3 +233,18 @@ def test_ccxt_is_imported_only_when_a_venue_is_made() -> None:
 def test_no_keys_are_taken() -> None:
     with pytest.raises(TypeError):
         CcxtVenue("binance", apiKey="key")  # type: ignore[call-arg]
+
+
+def test_the_exchange_runs_as_a_process_of_its_own() -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.exchange", "--seed", "3", "--now", str(NOW_MS)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    assert server.stdin is not None
+    assert server.stdout is not None
+    address = server.stdout.readline().strip()
+    venue = CcxtVenue("binance", base_url=address, clock=SkippingClock().clock)
+    assert ask(venue, lambda opened: opened.server_time()) == NOW_MS
+    server.stdin.close()
+    assert server.wait(20) == 0
+    server.stdout.close()
