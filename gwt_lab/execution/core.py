@@ -54,8 +54,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 # what an agent may do at a decision; a slice is the remaining quantity over the remaining decisions, rounded up
-ACTIONS = ("wait", "limit at the touch", "market 1 slice", "market 2 slices", "market 4 slices")
-_SLICES = np.array([0, 0, 1, 2, 4], dtype=np.int64)
+ACTIONS = ("wait", "rest a part", "rest all", "market 1 slice", "market 2 slices")
+_WAIT, _REST_PART, _REST_ALL = 0, 1, 2
+_SLICES = np.array([0, 0, 0, 1, 2], dtype=np.int64)
 
 FEATURES = (
     "share of time left",
@@ -92,7 +93,7 @@ class ExecutionTask:
         Fees of market and limit orders in basis points of notional; 0 by default, so that slippage is the book's
         alone. A negative maker fee is a rebate.
     limit_fraction : float
-        Size of the resting order of the action "limit at the touch", as a share of the parent (at least one slice).
+        Size of the resting order of the action "rest a part", as a share of the parent (at least one slice).
     risk_aversion : float
         Basis points charged per decision at full inventory, falling with its square; 0 makes the rewards sum to the
         negative implementation shortfall.
@@ -106,7 +107,7 @@ class ExecutionTask:
     step_seconds: float = 60.0
     taker_fee_bps: float = 0.0
     maker_fee_bps: float = 0.0
-    limit_fraction: float = 0.05
+    limit_fraction: float = 0.2
     risk_aversion: float = 0.0
     book: OrderBookParameters = field(default_factory=OrderBookParameters)
 
@@ -141,7 +142,7 @@ class ExecutionTask:
 
     @cached_property
     def limit_size(self) -> int:
-        """Units of the resting order of the action "limit at the touch"."""
+        """Units of the resting order of the action "rest a part"."""
         slice_size = -(-self.target_quantity // self.time_horizon)
         return int(max(slice_size, np.ceil(self.limit_fraction * self.target_quantity)))
 
@@ -229,13 +230,15 @@ def transition(task: ExecutionTask, state: ExecutionState, orders: Orders) -> Ex
 def orders_of(task: ExecutionTask, state: ExecutionState, actions: npt.ArrayLike) -> Orders:
     """Translate actions (indices into `ACTIONS`) to orders.
 
-    "wait" withdraws the resting order; "limit at the touch" has `task.limit_size` units rest at the best price of our
-    side, where an order that is there already keeps its place; a market action leaves the resting order alone.
+    "wait" withdraws the resting order; "rest a part" has `task.limit_size` units rest at the best price of our side,
+    "rest all" whatever is left; an order that is there already keeps its place and its size; a market action leaves
+    the resting order alone.
     """
     chosen = np.asarray(actions, dtype=np.int64)
     left = np.maximum(task.time_horizon - state.step, 1)
     slice_size = -(-state.inventory // left)
-    limit = np.where(chosen == 0, 0, np.where(chosen == 1, task.limit_size, KEEP))
+    cases = [chosen == _WAIT, chosen == _REST_PART, chosen == _REST_ALL]
+    limit = np.select(cases, [np.zeros_like(left), np.full_like(left, task.limit_size), state.inventory], KEEP)
     return Orders(market=_SLICES[chosen] * slice_size, limit=limit)
 
 

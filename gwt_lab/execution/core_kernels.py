@@ -22,6 +22,7 @@ from gwt_lab.execution.order_book_kernels import (
     QUANTITY,
     SIDE,
     fill_book,
+    inner_kernel,
     recentre,
     run_book,
     take,
@@ -32,6 +33,7 @@ __all__ = ["KEEP", "N_FEATURES", "ExecutionState", "Settings", "advance", "obser
 
 KEEP = -1
 TAKEN, MADE = 0, 1
+LEFT, UNITS, TICKS = 0, 1, 2
 BEFORE, AFTER = 0, 1
 NET, MOVED, HELD = 0, 1, 2
 N_FEATURES = 13
@@ -91,7 +93,7 @@ class ExecutionState(NamedTuple):
     flow: Any
 
 
-@kernel
+@inner_kernel
 def _mid(quotes):  # type: ignore[no-untyped-def]
     return quotes[BASE] + 0.5 * (quotes[BID] + quotes[ASK])
 
@@ -108,7 +110,7 @@ def open_books(state, rates, centre, warm_up):  # type: ignore[no-untyped-def]
         quotes[BASE] += centre - (2 * quotes[BASE] + quotes[BID] + quotes[ASK]) // 2
 
 
-@kernel
+@inner_kernel
 def rest(depth, quotes, own, side, quantity):  # type: ignore[no-untyped-def]
     """Have `quantity` units rest at the best price of our side.
 
@@ -127,13 +129,26 @@ def rest(depth, quotes, own, side, quantity):  # type: ignore[no-untyped-def]
         own[QUANTITY], own[AHEAD] = min(mine, quantity), ahead
 
 
-@kernel
-def _buy_or_sell(depth, quotes, own, side, quantity, order_size, account):  # type: ignore[no-untyped-def]
-    """Send our market order and book it: `account` is inventory, units and ticks times units taken."""
-    flow = np.zeros(N_FLOW, np.int64)
-    account[2] += take(depth, quotes, own, side, quantity, order_size, flow)
-    account[1] += quantity
-    account[0] -= quantity
+@inner_kernel
+def _decide(depth, quotes, own, random, orders, rates, settings, last, clock, flow, account):  # type: ignore[no-untyped-def]
+    """Take one decision on one book; `account` starts as (inventory, 0, 0) and ends as (left, units, ticks taken)."""
+    size, side = rates.order_size, settings.side
+    now = min(max(orders[0], 0), account[LEFT])
+    account[TICKS] += take(depth, quotes, own, side, now, size, flow)
+    held = account[LEFT] - now
+    rest(depth, quotes, own, side, min(orders[1], held) if orders[1] != KEEP else KEEP)
+    own[QUANTITY] = min(own[QUANTITY], held)
+    recentre(depth, quotes, own, random, rates)
+    if held > 0:
+        run_book(depth, quotes, own, random, rates, settings.step_units, clock, flow)
+    left = held - flow[FILLED]
+    if last and left > 0:
+        own[QUANTITY] = 0
+        account[TICKS] += take(depth, quotes, own, side, left, size, flow)
+        recentre(depth, quotes, own, random, rates)
+        now, left = now + left, 0
+    account[LEFT], account[UNITS] = left, now
+    return held
 
 
 @kernel
@@ -143,46 +158,36 @@ def advance(state, market, limit, rates, settings):  # type: ignore[no-untyped-d
     A market order of ``market`` units goes first, then ``limit`` units rest at the touch (KEEP leaves the resting
     order alone), then the book runs to the next decision. After the last one whatever is left is sent to market.
     """
-    clock, account = np.zeros(3), np.zeros(3)
+    clock, flow = np.zeros(3), np.zeros(N_FLOW, np.int64)
+    account, orders = np.zeros(3, np.int64), np.zeros(2, np.int64)
     for row in range(len(state.step)):
-        inventory = state.inventory[row]
-        if inventory == 0 or state.step[row] >= settings.horizon:
+        if state.inventory[row] == 0 or state.step[row] >= settings.horizon:
             continue
         depth, quotes, own, random = state.depth[row], state.quotes[row], state.own[row], state.random[row]
-        flow = np.zeros(N_FLOW, np.int64)
-        account[0], account[1], account[2] = inventory, 0.0, 0.0
-        now = min(max(market[row], 0), inventory)
-        _buy_or_sell(depth, quotes, own, settings.side, now, rates.order_size, account)
-        wanted = min(limit[row], inventory - now) if limit[row] != KEEP else KEEP
-        rest(depth, quotes, own, settings.side, wanted)
-        own[QUANTITY] = min(own[QUANTITY], inventory - now)
-        recentre(depth, quotes, own, random, rates)
-        if now < inventory:
-            run_book(depth, quotes, own, random, rates, settings.step_units, clock, flow)
-        account[0] -= flow[FILLED]
+        flow[:] = 0
+        account[LEFT], account[UNITS], account[TICKS] = state.inventory[row], 0, 0
+        orders[0], orders[1] = market[row], limit[row]
+        last = state.step[row] + 1 == settings.horizon
+        held = _decide(depth, quotes, own, random, orders, rates, settings, last, clock, flow, account)
         state.step[row] += 1
-        if state.step[row] == settings.horizon and account[0] > 0:
-            own[QUANTITY] = 0
-            _buy_or_sell(depth, quotes, own, settings.side, int(account[0]), rates.order_size, account)
-            recentre(depth, quotes, own, random, rates)
-        state.inventory[row] = int(account[0])
-        state.filled[row, TAKEN] += int(account[1])
+        state.inventory[row] = account[LEFT]
+        state.filled[row, TAKEN] += account[UNITS]
         state.filled[row, MADE] += flow[FILLED]
-        state.paid[row, TAKEN] += account[2]
+        state.paid[row, TAKEN] += account[TICKS]
         state.paid[row, MADE] += flow[FILLED_TICKS]
         state.flow[row, NET] = flow[NET_FLOW]
         state.flow[row, MOVED] = flow[JUMPED]
-        state.flow[row, HELD] = inventory - now
+        state.flow[row, HELD] = held
         state.mid[row, BEFORE] = state.mid[row, AFTER]
         state.mid[row, AFTER] = _mid(quotes)
 
 
-@kernel
+@inner_kernel
 def _imbalance(near, far):  # type: ignore[no-untyped-def]
     return (near - far) / (near + far) if near + far > 0 else 0.0
 
 
-@kernel
+@inner_kernel
 def _near_depth(depth, index, direction, levels):  # type: ignore[no-untyped-def]
     total = 0
     for level in range(levels):

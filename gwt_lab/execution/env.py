@@ -50,8 +50,9 @@ class ExecutionEnvironment(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
     Action space
     ------------
     Discrete(5): 0 wait, with nothing resting; 1 have `limit_fraction` of the parent rest at the best price of our
-    side (an order that is there keeps its place); 2, 3, 4 send 1, 2, 4 slices to market and leave the resting order
-    alone. A slice is the remaining quantity over the remaining decisions, rounded up.
+    side, 2 have all that is left rest there (an order that is there already keeps its place and size); 3 and 4 send
+    one or two slices to market and leave the resting order alone. A slice is the remaining quantity over the
+    remaining decisions, rounded up.
 
     Observation space
     -----------------

@@ -20,7 +20,7 @@ from gwt_lab.execution.core import (
 )
 from gwt_lab.execution.order_book import OrderBookHistory
 
-__all__ = ["Evaluation", "MarketNow", "Policy", "Twap", "TwapLimit", "evaluate"]
+__all__ = ["Evaluation", "MarketNow", "Peg", "Policy", "Twap", "TwapLimit", "evaluate"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -83,6 +83,20 @@ class TwapLimit:
         soon = _due(task, np.minimum(state.step + self.patience, task.time_horizon))
         ahead = np.maximum(state.inventory - late - soon, 0)
         return Orders(late, ahead)
+
+
+@dataclass(frozen=True)
+class Peg:
+    """Everything that is left rests at the touch and follows it; at the horizon the remainder crosses.
+
+    The others of the simulated book do not react to what rests, so that showing the whole order costs nothing here.
+    """
+
+    name: str = "peg"
+
+    def __call__(self, task: ExecutionTask, state: ExecutionState) -> Orders:
+        """Return one resting order for all that is left."""
+        return Orders(np.zeros_like(state.inventory), state.inventory.copy())
 
 
 @dataclass(frozen=True)

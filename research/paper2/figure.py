@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.execution.core import ExecutionState, ExecutionTask, initial, observe, orders_of, transition
+from gwt_lab.execution.core import ExecutionState, ExecutionTask, done, initial, transition
 from gwt_lab.execution.order_book_kernels import ASK, BASE, BID, GRID
 from research.paper2.intervals import bootstrap_means, interval
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-COLOURS = {"market": "#7f7f7f", "TWAP": "#1f77b4", "TWAP-limit": "#2ca02c", "PPO": "#d62728"}
+COLOURS = {"market": "#7f7f7f", "TWAP": "#1f77b4", "TWAP-limit": "#2ca02c", "peg": "#9467bd", "PPO": "#d62728"}
 _SAMPLES = 12
 
 
@@ -84,7 +84,7 @@ def _inventories(axes: Any, task: ExecutionTask, found: list[Evaluation]) -> Non
     minutes = np.arange(task.time_horizon + 1) * task.step_seconds / 60
     for one in found:
         colour = COLOURS[one.name]
-        if one.name in ("PPO", "TWAP-limit"):
+        if one.name == "PPO":
             axes.step(minutes, one.inventory[:, :_SAMPLES], where="post", color=colour, lw=0.5, alpha=0.3)
         axes.plot(minutes, one.inventory.mean(axis=1), color=colour, lw=2, label=one.name)
     axes.set(
@@ -93,18 +93,16 @@ def _inventories(axes: Any, task: ExecutionTask, found: list[Evaluation]) -> Non
     axes.legend(frameon=False)
 
 
-def _play(task: ExecutionTask, agent: NetworkPolicy, seed: int) -> tuple[list[ExecutionState], list[int]]:
-    states, actions = [initial(task, [seed])], []
-    for _ in range(task.time_horizon):
-        choice = agent.predict(observe(task, states[-1]))
-        actions.append(int(choice[0]))
-        states.append(transition(task, states[-1], orders_of(task, states[-1], choice)))
-    return states, actions
+def _play(task: ExecutionTask, agent: NetworkPolicy, seed: int) -> list[ExecutionState]:
+    states = [initial(task, [seed])]
+    while not done(task, states[-1])[0]:
+        states.append(transition(task, states[-1], agent(task, states[-1])))
+    return states
 
 
 def _episode(axes: Any, task: ExecutionTask, agent: NetworkPolicy, seed: int) -> Any:
     """Draw the book as the agent met it, and where it was filled."""
-    states, _ = _play(task, agent, seed)
+    states = _play(task, agent, seed)
     minutes = np.arange(len(states)) * task.step_seconds / 60
     quotes = np.array([state.quotes[0] for state in states])
     bid, ask = quotes[:, BASE] + quotes[:, BID], quotes[:, BASE] + quotes[:, ASK]

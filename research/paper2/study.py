@@ -11,7 +11,7 @@ import pandas as pd
 
 from gwt_lab.execution.core import ExecutionTask
 from gwt_lab.execution.policies import NetworkPolicy
-from gwt_lab.execution.schedules import Evaluation, MarketNow, Policy, Twap, TwapLimit, evaluate
+from gwt_lab.execution.schedules import Evaluation, MarketNow, Peg, Policy, Twap, TwapLimit, evaluate
 from gwt_lab.runs import Run, store_run
 from research.claims import INDICATIVE, Claim
 from research.paper2.calibration import Calibration, calibrate
@@ -63,12 +63,12 @@ class Spec:
     target_quantity: int = 10
     time_horizon: int = 50
     step_seconds: float = 30.0
-    limit_fraction: float = 0.1
+    limit_fraction: float = 0.2
     side: str = "buy"
     patience: int = 10
     tick_bps: float = 1.0
     n_paths: int = 2_000
-    total_timesteps: int = 160_000
+    total_timesteps: int = 250_000
     training_seeds: tuple[int, ...] = (1, 2)
     parents: tuple[int, ...] = (1, 2, 5, 10, 20, 40)
     n_paths_by_parent: int = 600
@@ -202,7 +202,7 @@ def run(spec: Spec, bars: Bars | None = None, *, figures: Path, progress: Progre
     task = spec.task(calibration)
     agents = _train(spec, task, progress)
     _say(progress, "held-out paths")
-    schedules: list[Policy] = [MarketNow(), Twap(), TwapLimit(spec.patience)]
+    schedules: list[Policy] = [MarketNow(), Twap(), TwapLimit(spec.patience), Peg()]
     learned = [evaluate(agent, task, spec.paths) for agent in agents]
     found = [*(evaluate(policy, task, spec.paths) for policy in schedules), _mean_of(learned)]
     by_parent = _by_parent(spec, task)
@@ -261,7 +261,10 @@ def claims(run: Run) -> list[Claim]:
     policies = metrics["policies"]
     method = f"{100 * spec['level']:.0f} %, paired bootstrap over {spec['n_paths']:,} held-out paths"
     rows = []
-    for label, name, others in (("Scheduled", "TWAP", ("TWAP-limit",)), (LEARNED, LEARNED, ("TWAP", "TWAP-limit"))):
+    for label, name, others in (
+        ("Scheduled", "TWAP", ("TWAP-limit",)),
+        (LEARNED, LEARNED, ("TWAP", "TWAP-limit", "peg")),
+    ):
         less = policies[name]["against"]["market"]
         measured = (
             f"{name} {_percent(less['relative'])} less than market orders "
