@@ -257,6 +257,8 @@ def _index(first: int, last: int, timeframe: str, span: _Span) -> pd.DatetimeInd
 def _gaps(close: pd.DataFrame, found: list[SymbolBars], known: pd.DataFrame, step: int) -> pd.DataFrame:
     """Return the gaps of a cut panel; a row before and after it says which symbols were listed there."""
     index = close.index
+    if all(bars.listed and bars.listed[0] >= index.asi8[0] and bars.listed[1] <= index.asi8[-1] for bars in found):
+        return find_gaps(close, known)
     before = [1.0 if bars.listed and bars.listed[0] < index.asi8[0] else np.nan for bars in found]
     after = [1.0 if bars.listed and bars.listed[1] > index.asi8[-1] else np.nan for bars in found]
     times = pd.DatetimeIndex(

@@ -177,7 +177,7 @@ def stage(folder: Path, stem: str, table: pa.Table, meta: dict[str, Any], replac
     meta = meta | ({"supersedes": sorted(path.name for path in replaces)} if replaces else {})
     table = table.replace_schema_metadata({_META: json.dumps(meta, sort_keys=True, allow_nan=False).encode()})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=["symbol"])
+    pq.write_table(table, sink, compression="lz4", use_dictionary=["symbol"])
     data = sink.getvalue().to_pybytes()
     target = folder / f"{stem}_{hashlib.sha256(data).hexdigest()[:16]}.parquet"
     folder.mkdir(parents=True, exist_ok=True)

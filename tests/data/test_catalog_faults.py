@@ -197,7 +197,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_partitions(processes: BaseCo
     n_bars, width = 640, 8
     expected = hourly(n_bars)
     rng = random.Random(5)
-    for turn in range(6):
+    for _ in range(6):
         writer = begin(processes, append_pieces, str(tmp_path), n_bars, width, 0, 1)
         deadline = time.monotonic() + 20
         while not Path(tmp_path, "x", "bars").exists() and time.monotonic() < deadline:
@@ -206,9 +206,9 @@ def test_a_writer_killed_at_any_moment_leaves_whole_partitions(processes: BaseCo
         writer.kill()
         writer.join(10)
         got = Catalog(tmp_path).read("x")
-        assert got.equals(expected.select(got.symbols, got.index[0], got.index[-1])) or turn < 6
         for symbol in got.symbols:
             there = got.close[symbol].dropna()
+            assert len(there) % width == 0, "a partition is whole or absent"
             assert there.equals(expected.close[symbol].loc[there.index])
         assert Catalog(tmp_path).damaged("x") == []
         assert all(line["action"] == "append" for line in Catalog(tmp_path).history("x"))

@@ -232,6 +232,8 @@ def test_a_missing_path() -> None:
         ("a.csv", b"\x00\x01\x02\x03" * 50, "neither text nor Parquet"),
         ("a.csv", "timestamp,open\n\xe4,1\n".encode("latin-1") * 9, "is not UTF-8 at byte"),
         ("a.txt", b"just some words\nand some more words\n", "is no table"),
+        ("a.csv", b"id,side,amount\n1,buy,2\n2,sell,3\n", "has no columns open, high, low, close but id, side, amount"),
+        ("a.json", b'[{"id": 1, "side": "buy"}]', "has no columns open, high, low, close but id, side: bars need them"),
         ("a.csv", b"time,open,high\n1,2,3\n4,5,6\n", "has no column for low, close, volume"),
         ("a.csv", b"open,high,low,close,volume\n1,2,3,4,5\n1,2,3,4,5\n", "has no column for a time"),
         ("a.csv", b"time,open,Open,high,low,close,volume\n1,1,2,3,4,5,6\n2,1,2,3,4,5,6\n", "two columns called 'Open'"),

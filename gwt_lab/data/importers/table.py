@@ -111,11 +111,11 @@ def _wide(source: Source, table: pd.DataFrame, ask: Ask, said: FileName) -> Part
             name for name in table.columns if plain_name(name) in ("", "timestamp", "datetime", "date", "time", "unix")
         ]
         others = [str(name) for name in table.columns if name not in names]
-        if ask.price != "close":
-            raise ImportRefused(
-                f"{label} has no columns open, high, low, close but {', '.join(others[:6])}: if these are closes by "
-                "symbol, say price='close' (`--price close`)"
-            )
+        numeric = all(pd.api.types.is_numeric_dtype(table[name].dtype) for name in others)
+        if ask.price != "close" or not numeric:
+            hint = "if these are closes by symbol, say price='close' (`--price close`)" if numeric else "bars need them"
+            what = ", ".join(others[:6])
+            raise ImportRefused(f"{label} has no columns open, high, low, close but {what}: {hint}")
         if len(names) != 1:
             raise ImportRefused(f"{label} needs one column of times beside its closes, got {names or 'none'}")
         table = table.set_index(names[0])

@@ -66,7 +66,11 @@ def read_text(data: bytes, label: str, symbol: str | None) -> pd.DataFrame:
             )
         names = list(HEADERLESS[shape.n_columns])
     if not _is_ohlcv(names):
-        return _frame(data, shape, label, names, None)
+        try:
+            return _frame(data, shape, label, names, None)
+        except DataError as error:
+            what = ", ".join(names)[:120]
+            raise ImportRefused(f"{label} has no columns open, high, low, close but {what}; {error}") from None
     return _frame(data, shape, label, names, find_roles(names, label, symbol))
 
 
