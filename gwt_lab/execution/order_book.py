@@ -101,12 +101,14 @@ class OrderBookParameters:
         for name in ("seconds_per_unit", "tick_size", "initial_price"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} must be finite and positive, got {getattr(self, name)}")
-        mean = self.limit_by_level / self.cancel_by_level
-        if not (np.isfinite(mean).all() and (mean >= 0).all() and (self.limit_by_level > 0).any()):
+        limit, cancel = self.limit_by_level, self.cancel_by_level
+        fit = np.isfinite(limit).all() and np.isfinite(cancel).all() and (limit >= 0).all() and (cancel > 0).all()
+        if not (fit and (limit > 0).any()):
             raise ConfigError(
                 "limit_rates must be finite, not negative and somewhere positive, cancel_rates finite and positive; "
                 f"got {self.limit_rates} and {self.cancel_rates}"
             )
+        mean = limit / cancel
         if (mean > 500).any():
             raise ConfigError(
                 "limit rate over cancel rate is the mean queue in orders and must be at most 500, got "

@@ -1,0 +1,87 @@
+"""The kernels against plain Python: equal random numbers, equal events, on ordinary and on hostile books."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gwt_lab.execution.core import KEEP, ExecutionTask, Orders, initial, observe, shortfall_bps, transition
+from gwt_lab.execution.order_book import OrderBookParameters, simulate_order_book
+from tests.oracles.execution import PlainExecution, plain_book
+
+BOOKS = {
+    "published": {},
+    "orders of seven": {"order_size": 7},
+    "efficient price": {"efficient_volatility": 4.0, "order_size": 3},
+    "wild efficient price": {"efficient_volatility": 25.0},
+    "one level": {"n_levels": 1},
+    "thirty levels": {"n_levels": 30},
+    "few orders": {"limit_rates": (0.2, 0.1), "cancel_rates": (2.0,), "tail_scale": 0.05},
+    "storm of market orders": {"market_rate": 30.0, "order_size": 2},
+    "no market orders": {"market_rate": 0.0},
+    "limit orders far away only": {"limit_rates": (0.0, 0.0, 0.0, 0.0, 3.0), "n_levels": 5},
+}
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_book_without_us_equals_plain_book(name: str) -> None:
+    parameters = OrderBookParameters(**BOOKS[name])
+    history = simulate_order_book(600, 3, parameters=parameters, snapshot_every=599)
+    plain = plain_book(parameters, 3)
+    plain.draw(parameters.initial_ticks)
+    plain.run(10.0)
+    by = parameters.initial_ticks - (plain.best(1) + plain.best(-1)) // 2
+    plain.bids = {price + by: queue for price, queue in plain.bids.items()}
+    plain.asks = {price + by: queue for price, queue in plain.asks.items()}
+    plain.base += by
+    np.testing.assert_array_equal(history.snapshot_depth[0], plain.depth())
+    times = plain.run(np.inf, most=599)
+    np.testing.assert_allclose(history.time[:599], np.array(times) * 60.0, rtol=1e-12)
+    np.testing.assert_array_equal(history.snapshot_depth[1], plain.depth())
+    assert history.snapshot_quotes[1, 0] == plain.base
+    assert tuple(history.events[598, 3:]) == (plain.best(1), plain.best(-1))
+
+
+def _random_orders(generator: np.random.Generator, n: int, quantity: int) -> Orders:
+    market = generator.choice([0, 0, 0, 1, 2, quantity // 3, -4], size=n)
+    limit = generator.choice([KEEP, KEEP, 0, 1, 3, quantity, 5 * quantity], size=n)
+    return Orders(market.astype(np.int64), limit.astype(np.int64))
+
+
+@pytest.mark.parametrize("name", BOOKS)
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_decisions_equal_plain_decisions(name: str, side: str) -> None:
+    task = ExecutionTask(
+        target_quantity=40,
+        time_horizon=10,
+        side=side,
+        step_seconds=20.0,
+        taker_fee_bps=5.0,
+        maker_fee_bps=-1.0,
+        book=OrderBookParameters(**BOOKS[name]),
+    )
+    seeds = np.arange(3)
+    state = initial(task, seeds)
+    plain = [PlainExecution(task, int(seed)) for seed in seeds]
+    generator = np.random.default_rng(0)
+    for _ in range(task.time_horizon + 1):
+        orders = _random_orders(generator, len(seeds), task.target_quantity)
+        state = transition(task, state, orders)
+        for row, one in enumerate(plain):
+            one.decide(int(orders.market[row]), int(orders.limit[row]))
+        np.testing.assert_array_equal(state.depth, [one.book.depth() for one in plain])
+        np.testing.assert_array_equal(state.inventory, [one.left for one in plain])
+        np.testing.assert_allclose(observe(task, state), [one.features() for one in plain], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(state.filled[:, 0], [sum(units for _, units in one.taker) for one in plain])
+    np.testing.assert_array_equal(state.filled[:, 1], [sum(units for _, units in one.maker) for one in plain])
+    np.testing.assert_allclose(shortfall_bps(task, state), [one.shortfall_bps() for one in plain], rtol=1e-9, atol=1e-9)
+
+
+def test_random_orders_are_filled_both_ways() -> None:
+    """The comparison above would be empty if our orders never rested long enough to be filled."""
+    task = ExecutionTask(target_quantity=40, time_horizon=10, step_seconds=20.0)
+    state = initial(task, np.arange(3))
+    generator = np.random.default_rng(0)
+    for _ in range(task.time_horizon):
+        state = transition(task, state, _random_orders(generator, 3, 40))
+    assert (state.filled.sum(axis=0) > 5).all()
