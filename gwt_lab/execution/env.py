@@ -25,7 +25,9 @@ from gwt_lab.execution.core import (
 from gwt_lab.execution.core import done as is_done
 from gwt_lab.execution.order_book import OrderBookHistory
 
-__all__ = ["ExecutionEnvironment", "new_seeds", "task_spaces"]
+ENV_ID = "gwt_lab/Execution-v0"
+
+__all__ = ["ENV_ID", "ExecutionEnvironment", "new_seeds", "task_spaces"]
 
 
 def task_spaces() -> tuple[spaces.Box, spaces.Discrete]:
@@ -94,6 +96,9 @@ class ExecutionEnvironment(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
         self.order_book_history = order_book_history
         self.observation_space, self.action_space = task_spaces()
         self._state = initial(self.task, [0], order_book_history)
+        # what gymnasium.make would write, so that checkers can build another one like this
+        given = {"order_book_history": order_book_history, "target_quantity": target_quantity}
+        self.spec = replace(gymnasium.spec(ENV_ID), kwargs={**given, "time_horizon": time_horizon, **task})
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -127,4 +132,4 @@ def make_task(history: OrderBookHistory | None, **settings: Any) -> ExecutionTas
     return replace(task, book=history.parameters)
 
 
-gymnasium.register(id="gwt_lab/Execution-v0", entry_point="gwt_lab.execution.env:ExecutionEnvironment")
+gymnasium.register(id=ENV_ID, entry_point="gwt_lab.execution.env:ExecutionEnvironment")
