@@ -199,7 +199,7 @@ def initial(task: ExecutionTask, seeds: npt.ArrayLike, history: OrderBookHistory
         flow=np.zeros((n, 3), np.int64),
     )
     if history is None:
-        open_books(state, task.book.rates, task.book.initial_ticks, WARM_UP)
+        open_books(state, task.book.calm_rates, task.book.initial_ticks, WARM_UP)
     else:
         chosen = random[:, 0] % np.uint64(len(history.snapshot_event))
         state.depth[:] = history.snapshot_depth[chosen]

@@ -32,8 +32,9 @@ EVENT_KINDS = (
     "jump down",
 )
 _MAX_LEVELS = 30
-# A drawn book forgets that it was drawn in a few lives of an order (1 / 0.47 to 1 / 0.81 of a unit of time).
-WARM_UP = 10.0
+# A drawn book is nearly one that has always run; it forgets the rest in a few lives of an order (1 / 0.47 to 1 / 0.81
+# of a unit of time).
+WARM_UP = 5.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,11 @@ class OrderBookParameters:
             far_mean=float(limit[-1] / cancel[-1]),
             order_size=int(self.order_size),
         )
+
+    @cached_property
+    def calm_rates(self) -> Rates:
+        """The intensities without jumps of the efficient price: they shift a book and do not change it."""
+        return self.rates._replace(jump=0.0)
 
     @property
     def initial_ticks(self) -> int:
@@ -331,7 +337,7 @@ def simulate_order_book(
     Parameters
     ----------
     n_events : int
-        Events to simulate after a warm-up of ten units of time.
+        Events to simulate after a warm-up of five units of time.
     seed : int
         Equal seeds give equal histories.
     parameters : OrderBookParameters, optional
@@ -366,8 +372,8 @@ def simulate_order_book(
     random = streams([seed])[0]
     depth = np.zeros(GRID, np.int32)
     quotes, own = np.zeros(3, np.int64), np.zeros(4, np.int64)
-    fill_book(depth, quotes, own, random, chosen.rates, chosen.initial_ticks)
-    run_book(depth, quotes, own, random, chosen.rates, WARM_UP, np.zeros(3), np.zeros(N_FLOW, np.int64))
+    fill_book(depth, quotes, own, random, chosen.calm_rates, chosen.initial_ticks)
+    run_book(depth, quotes, own, random, chosen.calm_rates, WARM_UP, np.zeros(3), np.zeros(N_FLOW, np.int64))
     # the published price is the price after the warm-up
     quotes[BASE] += chosen.initial_ticks - (2 * quotes[BASE] + quotes[BID] + quotes[ASK]) // 2
     snapshot_event = np.arange(0, n_events, snapshot_every, dtype=np.int64)

@@ -174,7 +174,7 @@ class TrainingSettings:
     ent_coef: float = 0.01
     clip_range: float = 0.2
     hidden: tuple[int, ...] = (32, 32)
-    initial_scores: tuple[float, ...] = (0.0, 1.0, 1.0, -1.0, -1.0)
+    initial_scores: tuple[float, ...] = (0.0, 1.0, 0.0, 0.0, -1.0)
 
 
 def _as_arrays(policy: Any) -> NetworkPolicy:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from gwt_lab.execution.core import ExecutionState, ExecutionTask, done, initial, transition
 from gwt_lab.execution.order_book_kernels import ASK, BASE, BID, GRID
+from research.paper2.evaluation import cost_by_path
 from research.paper2.intervals import bootstrap_means, interval
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def draw(
         figure.colorbar(image, ax=axes[1, 0], label="orders at the price (asks +, bids -)", shrink=0.85)
         _sizes(axes[1, 1], task, by_parent)
         figure.suptitle(
-            f"{task.side.capitalize()} {task.target_quantity} average orders in {_minutes(task):g} minutes\n{source}",
+            f"Buy or sell {task.target_quantity} average orders in {_minutes(task):g} minutes\n{source}",
             fontsize=10,
         )
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def _costs(axes: Any, spec: Spec, found: list[Evaluation]) -> None:
         inside = one.slippage_bps[(one.slippage_bps >= low) & (one.slippage_bps <= high)]
         body = axes.violinplot(inside, [place], orientation="horizontal", widths=0.85, showextrema=False)["bodies"][0]
         body.set(facecolor=colour, alpha=0.3, edgecolor="none")
-        costs = (one.slippage_bps - one.luck_bps)[:, None]
+        costs = cost_by_path(one)[:, None]
         mean = float(costs.mean())
         ends = interval(bootstrap_means(costs, spec.n_resamples, seed=0)[:, 0], spec.level)
         axes.plot(ends, [place, place], color=colour, lw=5, solid_capstyle="butt")
@@ -130,7 +131,7 @@ def _episode(axes: Any, task: ExecutionTask, agent: NetworkPolicy, seed: int) ->
             minutes[rows], price, s=34, marker=marker, color="black", ec="white", lw=0.7, label=label, zorder=3
         )
     axes.set(
-        xlabel="minutes since arrival", ylabel="ticks from the arrival mid", title="PPO on the first held-out path"
+        xlabel="minutes since arrival", ylabel="ticks from the arrival mid", title="PPO buys on the first held-out path"
     )
     axes.legend(frameon=True, loc="best", fontsize=8)
     return image

@@ -22,10 +22,12 @@ def bootstrap_means(values: FloatArray, n_resamples: int, seed: int) -> FloatArr
     n_resamples, seed : int
         How many, and from which seed.
     """
-    n = len(values)
     generator = np.random.default_rng(seed)
-    counts = generator.multinomial(n, np.full(n, 1.0 / n), size=n_resamples)
-    means: FloatArray = counts @ values / n
+    means = np.empty((n_resamples, values.shape[1]))
+    columns = np.ascontiguousarray(values.T)
+    for resample in range(n_resamples):
+        rows = generator.integers(0, len(values), size=len(values))
+        means[resample] = columns[:, rows].mean(axis=1)
     return means
 
 

@@ -11,10 +11,12 @@ import pandas as pd
 
 from gwt_lab.execution.core import ExecutionTask
 from gwt_lab.execution.policies import NetworkPolicy
-from gwt_lab.execution.schedules import Evaluation, MarketNow, Peg, Policy, Twap, TwapLimit, evaluate
+from gwt_lab.execution.schedules import Evaluation, MarketNow, Peg, Policy, Twap, TwapLimit
 from gwt_lab.runs import Run, store_run
 from research.claims import INDICATIVE, Claim
 from research.paper2.calibration import Calibration, calibrate
+from research.paper2.controls import controls
+from research.paper2.evaluation import both_sides, cost_by_path, mean_of
 from research.paper2.intervals import bootstrap_means, interval, reduction
 
 if TYPE_CHECKING:
@@ -37,14 +39,15 @@ class Spec:
     ----------
     profile : str
         "quick" or "full"; the verdict of a quick run is always "indicative".
-    target_quantity, time_horizon, step_seconds, limit_fraction, side
+    target_quantity, time_horizon, step_seconds, limit_fraction
         The task, see `ExecutionTask`; a unit is an average order of the book.
     patience : int
         Decisions for which TWAP-limit lets a slice rest.
     tick_bps : float
         A tick in basis points.
     n_paths : int
-        Held-out paths, the same for every policy.
+        Held-out paths, the same for every policy. Each is traded twice, as a buy and as a sell, so that where a path
+        went pays no policy; the mean of both is one observation.
     total_timesteps : int
         Decisions PPO learns from, each time.
     training_seeds : tuple of int
@@ -64,14 +67,13 @@ class Spec:
     time_horizon: int = 50
     step_seconds: float = 30.0
     limit_fraction: float = 0.2
-    side: str = "buy"
     patience: int = 10
     tick_bps: float = 1.0
-    n_paths: int = 2_000
+    n_paths: int = 1_500
     total_timesteps: int = 250_000
     training_seeds: tuple[int, ...] = (1, 2)
     parents: tuple[int, ...] = (1, 2, 5, 10, 20, 40)
-    n_paths_by_parent: int = 600
+    n_paths_by_parent: int = 400
     n_resamples: int = 2_000
     level: float = 0.95
     taker_fee_bps: float = 5.0
@@ -92,7 +94,6 @@ class Spec:
         return ExecutionTask(
             target_quantity=self.target_quantity,
             time_horizon=self.time_horizon,
-            side=self.side,
             step_seconds=self.step_seconds,
             limit_fraction=self.limit_fraction,
             book=calibration.book,
@@ -119,25 +120,14 @@ def _say(progress: Progress | None, note: str) -> None:
         progress.advance(1, note)
 
 
-def _mean_of(evaluations: list[Evaluation]) -> Evaluation:
-    """Return the average over training seeds, path by path."""
-    first = evaluations[0]
-    return replace(
-        first,
-        slippage_bps=np.mean([one.slippage_bps for one in evaluations], axis=0),
-        luck_bps=np.mean([one.luck_bps for one in evaluations], axis=0),
-        maker_share=np.mean([one.maker_share for one in evaluations], axis=0),
-    )
-
-
 def _by_parent(spec: Spec, task: ExecutionTask) -> pd.DataFrame:
     """Return the relative reduction against market orders by size of the parent, schedules only."""
     rows = []
     for parent in spec.parents:
         sized = replace(task, target_quantity=parent)
         policies: list[Policy] = [MarketNow(), Twap(), TwapLimit(spec.patience)]
-        found = [evaluate(policy, sized, spec.paths[: spec.n_paths_by_parent]) for policy in policies]
-        costs = np.column_stack([one.slippage_bps - one.luck_bps for one in found])
+        found = [both_sides(policy, sized, spec.paths[: spec.n_paths_by_parent]) for policy in policies]
+        costs = np.column_stack([cost_by_path(one) for one in found])
         draws = bootstrap_means(costs, spec.n_resamples, seed=parent)
         for column, one in enumerate(found):
             less = reduction(column, 0, costs.mean(axis=0), draws, spec.level)
@@ -148,7 +138,7 @@ def _by_parent(spec: Spec, task: ExecutionTask) -> pd.DataFrame:
 
 def _summary(spec: Spec, found: list[Evaluation]) -> tuple[dict[str, Any], pd.DataFrame]:
     """Return metrics by policy and the costs by path, luck taken out."""
-    costs = pd.DataFrame({one.name: one.slippage_bps - one.luck_bps for one in found})
+    costs = pd.DataFrame({one.name: cost_by_path(one) for one in found})
     values = costs.to_numpy()
     means, draws = values.mean(axis=0), bootstrap_means(values, spec.n_resamples, seed=0)
     metrics: dict[str, Any] = {}
@@ -203,8 +193,8 @@ def run(spec: Spec, bars: Bars | None = None, *, figures: Path, progress: Progre
     agents = _train(spec, task, progress)
     _say(progress, "held-out paths")
     schedules: list[Policy] = [MarketNow(), Twap(), TwapLimit(spec.patience), Peg()]
-    learned = [evaluate(agent, task, spec.paths) for agent in agents]
-    found = [*(evaluate(policy, task, spec.paths) for policy in schedules), _mean_of(learned)]
+    learned = [both_sides(agent, task, spec.paths) for agent in agents]
+    found = [*(both_sides(policy, task, spec.paths) for policy in schedules), mean_of(learned)]
     by_parent = _by_parent(spec, task)
     policies, costs = _summary(spec, found)
     place = draw(spec, task, found, by_parent, agents[0], figures, calibration.source)
@@ -218,9 +208,9 @@ def run(spec: Spec, bars: Bars | None = None, *, figures: Path, progress: Progre
             "symbol": calibration.symbol,
         },
         "training_seeds": {
-            str(seed): float((one.slippage_bps - one.luck_bps).mean())
-            for seed, one in zip(spec.training_seeds, learned, strict=True)
+            str(seed): float(cost_by_path(one).mean()) for seed, one in zip(spec.training_seeds, learned, strict=True)
         },
+        "controls": controls(spec, task, agents[0], learned[0]),
         "participation": _participation(task),
         "figure": str(place),
     }
@@ -240,8 +230,10 @@ def _participation(task: ExecutionTask) -> float:
     return float(task.target_quantity / traded)
 
 
-def _percent(fraction: float | None) -> str:
-    return "undefined" if fraction is None else f"{100 * fraction:.1f} %"
+def _less(fraction: float | None, than: str) -> str:
+    if fraction is None:
+        return f"no ratio to {than}, whose cost may be nothing"
+    return f"{100 * abs(fraction):.1f} % {'less' if fraction >= 0 else 'more'} than {than}"
 
 
 def _range(pair: list[float] | None) -> str:
@@ -255,41 +247,36 @@ def _verdict(profile: str, less: dict[str, Any]) -> str:
     return "supported" if less["relative_interval"] and less["relative_interval"][0] >= 0.10 else "not supported"
 
 
-def claims(run: Run) -> list[Claim]:
-    """Return the two rows of the paper's claim, from a stored run: scheduled execution, and PPO."""
+def _row(run: Run, label: str, name: str, others: tuple[str, ...]) -> Claim:
+    """Return one row: `name` against market orders, and then against each of `others`."""
     spec, metrics = run.record["spec"], run.metrics
     policies = metrics["policies"]
-    method = f"{100 * spec['level']:.0f} %, paired bootstrap over {spec['n_paths']:,} held-out paths"
-    rows = []
-    for label, name, others in (
-        ("Scheduled", "TWAP", ("TWAP-limit",)),
-        (LEARNED, LEARNED, ("TWAP", "TWAP-limit", "peg")),
-    ):
-        less = policies[name]["against"]["market"]
-        measured = (
-            f"{name} {_percent(less['relative'])} less than market orders "
-            f"({policies[name]['slippage_bps']:.2f} against {policies['market']['slippage_bps']:.2f} bps)"
-        )
-        ranges = f"{_range(less['relative_interval'])} against market"
-        if name == LEARNED:
-            for other in others:
-                pair = policies[name]["against"][other]
-                measured += f"; {_percent(pair['relative'])} less than {other}"
-                ranges += f", {_range(pair['relative_interval'])} against {other}"
-            measured += f"; {len(metrics['training_seeds'])} training seeds"
-        else:
-            pair = policies["TWAP-limit"]["against"]["market"]
-            measured += f"; TWAP-limit {_percent(pair['relative'])} less"
-            ranges += f", TWAP-limit {_range(pair['relative_interval'])}"
-        rows.append(
-            Claim(
-                paper="paper2",
-                claim=CLAIM.format(label),
-                measured=f"{measured}; {metrics['calibration']['source']}",
-                interval=f"{ranges} ({method})",
-                verdict=_verdict(spec["profile"], less),
-                figure=metrics["figure"],
-                run_id=run.id,
-            )
-        )
-    return rows
+    pairs = {other: policies[name]["against"][other] for other in ("market", *others)}
+    measured = [
+        f"{name} {_less(pairs['market']['relative'], 'market orders')} "
+        f"({policies[name]['slippage_bps']:.2f} against {policies['market']['slippage_bps']:.2f} bps)"
+    ]
+    measured += [_less(pair["relative"], other) for other, pair in pairs.items() if other != "market"]
+    if name == LEARNED:
+        measured.append(f"{len(metrics['training_seeds'])} training seeds")
+    else:
+        limit = policies["TWAP-limit"]["against"]["market"]
+        measured.append(f"TWAP-limit {_less(limit['relative'], 'market orders')}")
+    ranges = [f"{_range(pair['relative_interval'])} less than {other}" for other, pair in pairs.items()]
+    if name != LEARNED:
+        ranges.append(f"TWAP-limit {_range(limit['relative_interval'])} less than market")
+    return Claim(
+        paper="paper2",
+        claim=CLAIM.format(label),
+        measured="; ".join([*measured, metrics["calibration"]["source"]]),
+        interval=f"{'; '.join(ranges)} ({100 * spec['level']:.0f} %, paired bootstrap over {spec['n_paths']:,} "
+        "held-out paths, each bought and sold)",
+        verdict=_verdict(spec["profile"], pairs["market"]),
+        figure=metrics["figure"],
+        run_id=run.id,
+    )
+
+
+def claims(run: Run) -> list[Claim]:
+    """Return the two rows of the paper's claim, from a stored run: scheduled execution, and PPO."""
+    return [_row(run, "Scheduled", "TWAP", ()), _row(run, LEARNED, LEARNED, ("TWAP", "TWAP-limit", "peg"))]

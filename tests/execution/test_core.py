@@ -61,7 +61,7 @@ def test_rewards_add_up_to_minus_the_shortfall(side: str, book: OrderBookParamet
     average = last.paid.sum(axis=1) / task.target_quantity
     by_hand = task.direction * (average - last.arrival) / last.arrival * 1e4
     by_hand += (5.0 * last.paid[:, 0] - 0.5 * last.paid[:, 1]) / (task.target_quantity * last.arrival)
-    np.testing.assert_allclose(shortfall_bps(task, last), by_hand, rtol=1e-9)
+    np.testing.assert_allclose(shortfall_bps(task, last), by_hand, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(rewards.sum(axis=0), -by_hand, rtol=1e-9, atol=1e-9)
 
 

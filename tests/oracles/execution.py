@@ -44,19 +44,10 @@ class PlainExecution:
 
     def __post_init__(self) -> None:
         self.book = plain_book(self.task.book, self.seed)
-        self.book.draw(self.task.book.initial_ticks)
-        self.book.run(10.0)
-        self._to_initial_price()
+        self.book.warm_up(self.task.book.initial_ticks)
         self.left = self.task.target_quantity
         self.arrival = self.before = self.mid()
         self.flow = 0
-
-    def _to_initial_price(self) -> None:
-        by = self.task.book.initial_ticks - (self.book.best(1) + self.book.best(-1)) // 2
-        self.book.bids = {price + by: queue for price, queue in self.book.bids.items()}
-        self.book.asks = {price + by: queue for price, queue in self.book.asks.items()}
-        self.book.base += by
-        self.book.moved, self.book.net_flow = 0, 0
 
     def mid(self) -> float:
         return (self.book.best(1) + self.book.best(-1)) / 2

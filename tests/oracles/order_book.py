@@ -112,6 +112,18 @@ class PlainBook:
             self.bids[centre - distance] = [Order(self.order_size) for _ in range(bids)]
             self.asks[centre + distance - 1] = [Order(self.order_size) for _ in range(asks)]
 
+    def warm_up(self, centre: int, duration: float = 5.0) -> None:
+        """Draw a book, run it without jumps, and carry it to the price `centre`."""
+        self.draw(centre)
+        jump, self.jump = self.jump, 0.0
+        self.run(duration)
+        self.jump = jump
+        by = centre - (self.best(1) + self.best(-1)) // 2
+        self.bids = {price + by: queue for price, queue in self.bids.items()}
+        self.asks = {price + by: queue for price, queue in self.asks.items()}
+        self.base += by
+        self.moved, self.net_flow = 0, 0
+
     def backstop(self) -> None:
         """Give a side that the window holds nothing of one order at the window's edge."""
         if not any(self._anybody(queue) for queue in self.bids.values()):
