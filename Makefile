@@ -25,7 +25,7 @@ reproduce: ## run both papers end to end and print the table (GWT_REAL_DATA=fold
 
 test: ## run the everyday tests (Python alone, under 8 minutes)
 	@$(PYTHON) locks/install.py test
-	@$(BIN)/python -m pytest -q -m "not slow and not soak" $(PYTEST)
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow and not soak" $(PYTEST)
 
 slow: ## run the tests that take minutes
 	@$(PYTHON) locks/install.py test

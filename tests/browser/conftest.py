@@ -53,7 +53,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 class Page:
     """What a test waits for in a browser: everything together within one bound, with a picture where it fails."""
 
-    def __init__(self, driver: Any, picture: Path, seconds: float = 100.0) -> None:
+    def __init__(self, driver: Any, picture: Path, seconds: float = 240.0) -> None:
         self.driver = driver
         self.picture = picture
         self.until = time.monotonic() + seconds

@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.conftest import ROOT, Lab, Page
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(280)]
 
 NOTEBOOK = ROOT / "notebooks" / "01_explore.ipynb"
 FAILED = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
