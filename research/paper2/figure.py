@@ -74,7 +74,8 @@ def _costs(axes: Any, spec: Spec, found: list[Evaluation]) -> None:
         ends = interval(bootstrap_means(costs, spec.n_resamples, seed=0)[:, 0], spec.level)
         axes.plot(ends, [place, place], color=colour, lw=5, solid_capstyle="butt")
         axes.plot(mean, place, "o", color="white", mec=colour, ms=6)
-        axes.annotate(f"{mean:.2f} bps", (mean, place), (0, 9), textcoords="offset points", ha="center", color=colour)
+        text = f"{mean:.2f} ± {(ends[1] - ends[0]) / 2:.2f} bps"
+        axes.annotate(text, (mean, place), (0, 9), textcoords="offset points", ha="center", color=colour)
     axes.axvline(0, color="#999999", lw=0.7)
     axes.set_yticks(range(len(found)), [one.name for one in reversed(found)])
     axes.set_xlim(low, high)

@@ -236,8 +236,13 @@ def _less(fraction: float | None, than: str) -> str:
     return f"{100 * abs(fraction):.1f} % {'less' if fraction >= 0 else 'more'} than {than}"
 
 
-def _range(pair: list[float] | None) -> str:
-    return "undefined" if pair is None else f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f} %"
+def _range(less: dict[str, Any], than: str) -> str:
+    if less["relative"] is None:
+        return f"no ratio to {than}"
+    low, high = (100 * end for end in less["relative_interval"])
+    if less["relative"] < 0:
+        return f"{-high:.1f} to {-low:.1f} % more than {than}"
+    return f"{low:.1f} to {high:.1f} % less than {than}"
 
 
 def _verdict(profile: str, less: dict[str, Any]) -> str:
@@ -262,9 +267,9 @@ def _row(run: Run, label: str, name: str, others: tuple[str, ...]) -> Claim:
     else:
         limit = policies["TWAP-limit"]["against"]["market"]
         measured.append(f"TWAP-limit {_less(limit['relative'], 'market orders')}")
-    ranges = [f"{_range(pair['relative_interval'])} less than {other}" for other, pair in pairs.items()]
+    ranges = [_range(pair, other) for other, pair in pairs.items()]
     if name != LEARNED:
-        ranges.append(f"TWAP-limit {_range(limit['relative_interval'])} less than market")
+        ranges.append(f"TWAP-limit {_range(limit, 'market')}")
     return Claim(
         paper="paper2",
         claim=CLAIM.format(label),

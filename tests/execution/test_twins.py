@@ -72,6 +72,30 @@ def test_decisions_equal_plain_decisions(name: str, side: str) -> None:
     np.testing.assert_allclose(shortfall_bps(task, state), [one.shortfall_bps() for one in plain], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["published", "orders of seven", "thirty levels", "wild efficient price"])
+def test_place_in_the_queue_equals_the_plain_list(name: str) -> None:
+    """One large order, placed once: it is passed, reached, left behind and met again."""
+    task = ExecutionTask(1_000, 40, step_seconds=12.0, book=OrderBookParameters(**BOOKS[name]))
+    wild = "wild" in name
+    seeds = np.arange(2 if wild else 6)
+    state = initial(task, seeds)
+    plain = [PlainExecution(task, int(seed)) for seed in seeds]
+    behind = 0
+    for step in range(task.time_horizon - 1):
+        limit = np.full(len(seeds), 500 if step == 0 else KEEP)
+        state = transition(task, state, Orders(np.zeros_like(limit), limit))
+        for row, one in enumerate(plain):
+            one.decide(0, int(limit[row]))
+            book = one.book
+            assert state.own[row, 1] == (book.own.size if book.own else 0)
+            if book.own and book.inside(book.own_price):
+                assert state.own[row, 2] == book.units_ahead()
+                behind += book.others(1).get(book.own_price, 0) > book.units_ahead()
+    # in a wild market it is left alone too soon for anybody to queue behind it
+    assert wild or behind > 5
+    np.testing.assert_array_equal(state.inventory, [one.left for one in plain])
+
+
 @pytest.mark.parametrize("name", ["orders of seven", "efficient price", "wild efficient price"])
 def test_random_orders_are_filled_both_ways(name: str) -> None:
     """The comparison above would be empty if our orders never rested long enough to be filled."""
