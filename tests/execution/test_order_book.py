@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from gwt_lab.errors import ConfigError
-from gwt_lab.execution.order_book import EVENT_KINDS, OrderBookHistory, OrderBookParameters, simulate_order_book
+from gwt_lab.execution.order_book import (
+    EVENT_KINDS,
+    OrderBookHistory,
+    OrderBookParameters,
+    simulate_order_book,
+    streams,
+)
 from gwt_lab.execution.order_book_kernels import (
     AHEAD,
     ASK,
@@ -18,6 +24,7 @@ from gwt_lab.execution.order_book_kernels import (
     PRICE,
     QUANTITY,
     SIDE,
+    recentre,
     take,
 )
 
@@ -228,6 +235,18 @@ def test_own_order_inside_the_spread_goes_first() -> None:
     assert take(depth, quotes, own, -1, 3, 1, flow) == 2 * 1060 + 1058
     assert flow[FILLED] == 2
     assert depth[58] == 4
+
+
+def test_own_order_far_away_is_met_again_behind_what_is_there() -> None:
+    depth, quotes, own, _ = _book({8: 5}, {9: 5})
+    own[PRICE], own[QUANTITY], own[AHEAD], own[SIDE] = 990, 2, 50, 1
+    recentre(depth, quotes, own, streams([1])[0], OrderBookParameters().rates)
+    index = 990 - quotes[BASE]
+    assert 0 <= index < quotes[BID]
+    assert own[AHEAD] == depth[index] < 50
+    # the window moved, the prices did not
+    assert (quotes[BASE] + quotes[BID], quotes[BASE] + quotes[ASK]) == (1008, 1009)
+    assert depth[quotes[BID]] == depth[quotes[ASK]] == 5
 
 
 def test_market_order_walks_the_book_and_beyond() -> None:
