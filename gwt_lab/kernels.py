@@ -7,6 +7,7 @@ process says so on stderr instead of looking like a hang; loading from the cache
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -63,6 +64,31 @@ _ANNOUNCER = _Announcer()
 event.register("numba:compile", _ANNOUNCER)
 
 
+def _sources() -> str:
+    """Return a hash of every file of the package that holds kernels."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        text = file.read_bytes()
+        if b"@kernel" in text:
+            digest.update(text)
+    return digest.hexdigest()
+
+
+_SOURCES = _sources()
+
+
+def _watch_sources(compiled: Any) -> Any:
+    """Let a cached kernel count as stale when any kernel of the package changed.
+
+    Numba looks at the file a kernel stands in, and not at the kernels of other files that it calls: after an update it
+    would go on with the old ones. The stamp beside each entry of the cache takes the hash of all of them in.
+    """
+    entry = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if entry is not None:
+        entry._source_stamp = (entry._source_stamp, _SOURCES)
+    return compiled
+
+
 def kernel(function: _Function | None = None, **options: Any) -> Any:
     """Compile `function` with numba: `nopython`, `cache=True`, `nogil=True`, IEEE division.
 
@@ -75,4 +101,6 @@ def kernel(function: _Function | None = None, **options: Any) -> Any:
     """
     settings: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"} | options
     decorate = numba.njit(**settings)
-    return decorate if function is None else decorate(function)
+    if function is None:
+        return lambda plain: _watch_sources(decorate(plain))
+    return _watch_sources(decorate(function))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
 
 KERNEL = """
 from gwt_lab.kernels import kernel
@@ -60,3 +63,24 @@ def test_a_cache_folder_that_the_user_names_is_kept(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=settings, check=False, timeout=120
     )
     assert done.stdout.strip() == str(tmp_path)
+
+
+def test_a_kernel_is_compiled_again_when_one_it_calls_in_another_file_changes(tmp_path: Path) -> None:
+    package = tmp_path / "gwt_lab"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    shutil.copy(ROOT / "gwt_lab" / "kernels.py", package)
+    head = "from gwt_lab.kernels import kernel\n"
+    outer = "from gwt_lab.inner import step\n@kernel\ndef twice(x):\n    return 2 * step(x)\n"
+    (package / "outer.py").write_text(head + outer)
+    settings = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    settings["PYTHONDONTWRITEBYTECODE"] = "1"
+    command = [sys.executable, "-c", "from gwt_lab.outer import twice; print(twice(1.0))"]
+    answers = []
+    for added in ("1.0", "10.0"):
+        (package / "inner.py").write_text(head + f"@kernel\ndef step(x):\n    return x + {added}\n")
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=settings, check=False, timeout=120, cwd=tmp_path
+        )
+        answers.append(done.stdout)
+    assert answers == ["4.0\n", "22.0\n"], done.stderr
