@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,29 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gwt_lab.errors import DataError, UnknownNameError
+from gwt_lab.places import place, whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "data_folder", "list_runs", "load_run", "runs_folder", "store_run"]
+__all__ = ["Run", "list_runs", "load_run", "runs_folder", "store_run"]
 
 _RECORDED = ("numpy", "pandas", "numba", "scipy", "scikit-learn", "lightgbm", "networkx", "torch", "stable-baselines3")
 
 
-def data_folder() -> Path:
-    """Return `data/` of the checkout above the working folder, else `data/` here."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "gwt_lab" / "__init__.py").is_file() and (folder / "pyproject.toml").is_file():
-            return folder / "data"
-    home = os.environ.get("GWT_HOME")
-    return Path(home) / "data" if home else here / "data"
-
-
 def runs_folder() -> Path:
     """Return where runs are stored: `GWT_RUNS`, else `data/runs`."""
-    place = os.environ.get("GWT_RUNS")
-    return Path(place) if place else data_folder() / "runs"
+    return place("runs")
 
 
 @dataclass(frozen=True)
@@ -153,30 +140,24 @@ def store_run(
         text = json.dumps(record, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"run of {study}: spec and metrics must be plain JSON values without NaN ({error})") from None
-    folder = runs_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{now:%Y%m%dT%H%M%S%f}-{study}-{digest[:8]}"
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    try:
-        (scratch / "run.json").write_text(text + "\n", encoding="utf-8")
+    target = runs_folder() / name
+    with whole_folder(target) as folder:
+        (folder / "run.json").write_text(text + "\n", encoding="utf-8")
         for label, frame in (arrays or {}).items():
-            frame.to_parquet(scratch / f"{label}.parquet")
-        scratch.chmod(0o755)
-        scratch.rename(folder / name)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    return Run(name, folder / name, record)
+            frame.to_parquet(folder / f"{label}.parquet")
+    return Run(name, target, record)
+
+
+def _read(folder: Path) -> Run:
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return Run(folder.name, folder, record)
 
 
 def list_runs(study: str | None = None) -> list[Run]:
     """Return the stored runs, oldest first, of one study if named."""
-    found = []
-    for file in sorted(runs_folder().glob("*/run.json")):
-        record = json.loads(file.read_text(encoding="utf-8"))
-        if study in (None, record["study"]):
-            found.append(Run(file.parent.name, file.parent, record))
-    return found
+    runs = [_read(file.parent) for file in sorted(runs_folder().glob("*/run.json"))]
+    return [run for run in runs if study in (None, run.record["study"])]
 
 
 def load_run(name: str) -> Run:
@@ -189,10 +170,10 @@ def load_run(name: str) -> Run:
     """
     for folder in (Path(name), runs_folder() / name):
         if (folder / "run.json").is_file():
-            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            return Run(folder.resolve().name, folder.resolve(), record)
-    named = list_runs(name)
+            return _read(folder.resolve())
+    runs = list_runs()
+    named = [run for run in runs if run.record["study"] == name]
     if named:
         return named[-1]
-    known = ", ".join(run.id for run in list_runs()[-5:]) or "none"
+    known = ", ".join(run.id for run in runs[-5:]) or "none"
     raise UnknownNameError(f"no run {name!r} below {runs_folder()}; the newest are {known}")

@@ -131,7 +131,7 @@ def install(level: str) -> None:
         check_system_torch()
     say_download(level)
     lock, python = locked(level), bin_path("python")
-    pinned = next(re.findall(r"^uv==([^ ;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE).__iter__(), "")
+    pinned = re.findall(r"^uv==([^ ;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)[0]
     if not bin_path("uv").exists():
         run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"uv=={pinned}", check=False)
     if bin_path("uv").exists():

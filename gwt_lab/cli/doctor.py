@@ -129,17 +129,17 @@ def _kernel_cache() -> Finding:
 
 
 def _places() -> list[Finding]:
-    from gwt_lab.runs import data_folder, runs_folder
+    from gwt_lab.places import place
 
-    catalog = Path(os.environ.get("GWT_CATALOG") or data_folder() / "catalog")
     findings = []
-    for name, place in (("catalog", catalog), ("runs", runs_folder())):
-        above = next((folder for folder in (place, *place.parents) if folder.exists()), place)
+    for name in ("catalog", "runs"):
+        folder = place(name)
+        above = next((found for found in (folder, *folder.parents) if found.exists()), folder)
         if os.access(above, os.W_OK):
-            findings.append(_finding(OK, name, str(place)))
+            findings.append(_finding(OK, name, str(folder)))
         else:
             mend = f"export GWT_{name.upper()}=<a folder you may write>"
-            findings.append(_finding(BAD, name, f"{place} cannot be written", mend))
+            findings.append(_finding(BAD, name, f"{folder} cannot be written", mend))
     real = os.environ.get("GWT_REAL_DATA")
     if real and not Path(real).is_dir():
         findings.append(

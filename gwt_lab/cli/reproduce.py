@@ -128,7 +128,7 @@ def register(app: typer.Typer) -> None:
         as_json: JsonFlag = False,
     ) -> None:
         """Run the papers end to end and print each claim beside what we measured."""
-        from gwt_lab.runs import data_folder
+        from gwt_lab.places import data_folder
 
         if full:
             raise ConfigError("the full profile is not part of this version; run `gwt reproduce --quick`")
@@ -149,7 +149,7 @@ def register(app: typer.Typer) -> None:
             "panel": panel.name,
             "bars": repr(panel.bars),
             "reason": panel.reason,
-            "profile": "full" if full else "quick",
+            "profile": "quick",
             "seconds": time.monotonic() - started,
             "claims": claims,
             "promotion": promotion,

@@ -13,9 +13,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,19 +23,18 @@ import pandas as pd
 
 from gwt_lab.data import catalog_files as files
 from gwt_lab.data.catalog_bars import SymbolBars, bars_from_symbols, long_table, read_symbols, split_fresh
-from gwt_lab.data.catalog_tables import read_tables, stage_rows
+from gwt_lab.data.catalog_tables import RULE_KEY, newest_rules, read_tables, stage_rows
 from gwt_lab.errors import CatalogError, DataError, UnknownNameError
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.gaps import find_gaps
 from gwt_lab.market.instruments import Instrument, unified_symbol
 from gwt_lab.market.time import timeframe_ns, timestamp
-from gwt_lab.runs import data_folder
+from gwt_lab.places import place, whole_file
 
 __all__ = ["Catalog"]
 
 _OWN = {"bars", files.DAMAGED, files.SUPERSEDED}
 _GAP_KEY = ["symbol", "start", "end"]
-_RULE_KEY = ["symbol", "venue", "valid_from"]
 _Answer = TypeVar("_Answer")
 
 
@@ -56,7 +54,7 @@ class Catalog:
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        self.path = Path(path or os.environ.get("GWT_CATALOG") or data_folder() / "catalog")
+        self.path = Path(path or place("catalog"))
 
     def __repr__(self) -> str:
         return f"Catalog({str(self.path)!r}: {', '.join(self.names()) or 'empty'})"
@@ -332,7 +330,7 @@ class Catalog:
             self._write_rows(home, "gaps", known, _GAP_KEY, revise=True)
         rules = pd.DataFrame([rule.to_dict() for rule in bars.instruments.values()])
         if len(rules):
-            self._write_rows(home, "instruments", rules, _RULE_KEY, revise=True)
+            self._write_rows(home, "instruments", rules, RULE_KEY, revise=True)
 
     def _write_rows(self, home: Path, kind: str, frame: pd.DataFrame, key: list[str], revise: bool) -> list[Path]:
         staged = stage_rows(home, kind, frame, key, revise)
@@ -345,17 +343,13 @@ class Catalog:
         return read_tables(self.path / name, "gaps")
 
     def _rules(self, name: str, symbols: list[str]) -> dict[str, Instrument]:
-        home = self.path / name
-        rows = read_tables(home, "instruments")
-        if rows.empty:
-            return {}
-        newest_last = rows.sort_values("valid_from", kind="stable").to_dict("records")
-        return {row["symbol"]: Instrument.from_dict(row) for row in newest_last if row["symbol"] in symbols}
+        rules = newest_rules(read_tables(self.path / name, "instruments"))
+        return {symbol: rule for symbol, rule in rules.items() if symbol in symbols}
 
     def _write_history(self, home: Path, action: str, detail: dict[str, Any]) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, "detail": detail}
         file = home / "history.jsonl"
-        with _replaced(file) as scratch:
+        with whole_file(file) as scratch:
             before = file.read_bytes() if file.is_file() else b""
             files.write_synced(scratch, before + json.dumps(line, allow_nan=False, default=str).encode() + b"\n")
 
@@ -365,14 +359,3 @@ class Catalog:
             with suppress(FileNotFoundError):
                 return attempt()
         raise CatalogError(f"{self.path} keeps changing while it is read: try again when its writers are done")
-
-
-@contextmanager
-def _replaced(file: Path) -> Iterator[Path]:
-    """Give a place to write beside `file` and move it there at the end."""
-    scratch = file.with_name(f".writing-{os.getpid()}-{file.name}")
-    try:
-        yield scratch
-        os.replace(scratch, file)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from gwt_lab.data import catalog_files as files
 from gwt_lab.errors import DataError
-from gwt_lab.market.bars import FIELDS, Bars
+from gwt_lab.market.bars import FIELDS, PANELS, Bars
 from gwt_lab.market.gaps import find_gaps
 from gwt_lab.market.instruments import Instrument
 from gwt_lab.market.time import grid, on_grid, timeframe_ns
@@ -111,7 +111,7 @@ def split_fresh(name: str, stored: SymbolBars, new: SymbolBars, revise: bool) ->
 def _conflict(name: str, new: SymbolBars, old: np.ndarray, same: np.ndarray, changed: np.ndarray) -> str:
     row = int(np.argmax(changed))
     field = int(np.argmin(same[row]))
-    label = (*FIELDS, "quote_volume")[field]
+    label = PANELS[field]
     others = int(changed.sum()) - 1
     return (
         f"{name!r} holds {new.symbol} at {pd.Timestamp(new.times[row]):%Y-%m-%d %H:%M:%S} UTC with {label} "
@@ -187,7 +187,7 @@ def _quote_of(file: pq.ParquetFile) -> list[str]:
 
 def _values(table: pa.Table) -> np.ndarray:
     values = np.full((table.num_rows, _QUOTE + 1), np.nan)
-    for position, name in enumerate((*FIELDS, "quote_volume")):
+    for position, name in enumerate(PANELS):
         if name in table.column_names:
             values[:, position] = table[name].to_numpy()
     return values
@@ -231,7 +231,7 @@ def bars_from_symbols(
     symbols = pd.Index([bars.symbol for bars in found], name="symbol")
     frames = {
         label: pd.DataFrame(panels[position], index=index, columns=symbols, copy=False)
-        for position, label in enumerate((*FIELDS, "quote_volume"))
+        for position, label in enumerate(PANELS)
     }
     if not any(bars.has_quote for bars in found):
         del frames["quote_volume"]

@@ -9,8 +9,11 @@ import pyarrow as pa
 
 from gwt_lab.data import catalog_files as files
 from gwt_lab.errors import DataError
+from gwt_lab.market.instruments import Instrument
 
-__all__ = ["arrow_table", "read_tables", "stage_rows"]
+__all__ = ["RULE_KEY", "arrow_table", "newest_rules", "read_tables", "stage_rows"]
+
+RULE_KEY = ["symbol", "venue", "valid_from"]
 
 
 def read_tables(home: Path, kind: str) -> pd.DataFrame:
@@ -50,6 +53,14 @@ def stage_rows(home: Path, kind: str, frame: pd.DataFrame, key: list[str], revis
     number = len(files.list_partitions(home / kind)) + len(list((home / files.DAMAGED / kind).glob("*.parquet")))
     table = arrow_table(fresh)
     return [files.stage(home / kind, f"{number:06d}", table, {"key": key, "kind": kind})]
+
+
+def newest_rules(table: pd.DataFrame) -> dict[str, Instrument]:
+    """Return each symbol's trading rules that are valid from the latest time; a table may have no rows."""
+    if table.empty:
+        return {}
+    newest_last = table.sort_values("valid_from", kind="stable").to_dict("records")
+    return {row["symbol"]: Instrument.from_dict(row) for row in newest_last}
 
 
 def arrow_table(frame: pd.DataFrame) -> pa.Table:

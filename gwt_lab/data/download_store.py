@@ -14,6 +14,7 @@ import pandas as pd
 
 from gwt_lab.data.catalog import Catalog
 from gwt_lab.data.catalog_files import list_partitions, symbol_folder
+from gwt_lab.data.catalog_tables import RULE_KEY, newest_rules
 from gwt_lab.data.download_pages import NO_ROWS, to_frame
 from gwt_lab.errors import DataError, UnknownNameError
 from gwt_lab.market.bars import FIELDS, Bars
@@ -24,7 +25,6 @@ __all__ = ["Held", "Stretch", "VenueStore", "wanted_stretches"]
 
 FUNDING_KEY = ["symbol", "timestamp"]
 _ASKED_KEY = ["symbol", "what"]
-_RULE_KEY = ["symbol", "venue", "valid_from"]
 # the grid of one file does not run across a longer hole than this
 _LONG_HOLE_BARS = 20_000
 _Span = tuple[int, int]
@@ -193,13 +193,11 @@ class VenueStore:
     # ------------------------------------------------------------------------------------------ beside the bars
     def store_rules(self, rules: list[Instrument]) -> int:
         """Store the trading rules that differ from the newest ones stored; return how many."""
-        table = self._table("instruments")
-        stored = table.sort_values("valid_from", kind="stable").to_dict("records") if len(table) else []
-        newest = {row["symbol"]: Instrument.from_dict(row) for row in stored}
+        newest = newest_rules(self._table("instruments"))
         fresh = [rule for rule in rules if not _same_rules(newest.get(rule.symbol), rule)]
         if fresh:
             frame = pd.DataFrame([rule.to_dict() for rule in fresh])
-            self.catalog.write_table(self.name, "instruments", frame, _RULE_KEY, revise=True)
+            self.catalog.write_table(self.name, "instruments", frame, RULE_KEY, revise=True)
         return len(fresh)
 
     def funding_held(self, symbol: str) -> Held:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from gwt_lab.data.catalog_tables import arrow_table
 from gwt_lab.errors import CatalogError, DataError, UnknownNameError
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import timeframe_ns
+from gwt_lab.places import whole_file
 
 __all__ = ["load_bars", "write_bars"]
 
@@ -76,19 +76,16 @@ def load_bars(
 def write_bars(path: Path, bars: Bars) -> Path:
     """Write bars as one long file (.parquet, .csv or .feather) that `load_bars` reads back; whole or not at all."""
     frame = bars.to_frame()
-    scratch = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
-        if path.suffix.lower() == ".csv":
-            frame.to_csv(scratch, index=False)
-        elif path.suffix.lower() == ".feather":
-            pyarrow.feather.write_feather(arrow_table(frame), scratch)
-        else:
-            pq.write_table(arrow_table(frame), scratch)
-        os.replace(scratch, path)
+        with whole_file(path) as scratch:
+            if path.suffix.lower() == ".csv":
+                frame.to_csv(scratch, index=False)
+            elif path.suffix.lower() == ".feather":
+                pyarrow.feather.write_feather(arrow_table(frame), scratch)
+            else:
+                pq.write_table(arrow_table(frame), scratch)
     except OSError as error:
         raise CatalogError(
             f"{path} cannot be written: {error.strerror or error}; choose a folder that exists and that you may write"
         ) from None
-    finally:
-        scratch.unlink(missing_ok=True)
     return path

@@ -14,7 +14,7 @@ from gwt_lab.data.importers.names import parse_symbol, parse_timeframe
 from gwt_lab.data.importers.times import open_labels
 from gwt_lab.data.panels import Panel, Panels
 from gwt_lab.errors import DataError, GwtLabError
-from gwt_lab.market.bars import FIELDS
+from gwt_lab.market.bars import FIELDS, PANELS
 from gwt_lab.market.time import on_grid, timeframe_of, utc_index
 
 __all__ = ["read_rows", "search"]
@@ -98,7 +98,7 @@ def _raw_rows(path: Path) -> pd.DataFrame:
         raise DataError("no rows")
     frame = table.to_pandas(ignore_metadata=True)
     rows = {"timestamp": utc_index(frame[columns["timestamp"]])}
-    for name in (*FIELDS, "quote_volume"):
+    for name in PANELS:
         if name in columns:
             rows[name] = _numbers(frame[columns[name]])
     rows["symbol"] = _texts(frame[columns["symbol"]], "symbol").map(parse_symbol)

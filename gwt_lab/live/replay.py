@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,8 @@ from gwt_lab.live.journal import Journal
 from gwt_lab.live.paper import PaperBroker
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
+from gwt_lab.places import place
 from gwt_lab.promotion.bundle import Bundle
-from gwt_lab.runs import data_folder
 from gwt_lab.strategies.base import Strategy
 from gwt_lab.strategies.clock import iterate_bars
 
@@ -26,8 +25,7 @@ __all__ = ["ReplayReport", "check_fixture", "live_folder", "replay"]
 
 def live_folder() -> Path:
     """Return where journals lie: `GWT_LIVE`, else `data/live`."""
-    place = os.environ.get("GWT_LIVE")
-    return Path(place) if place else data_folder() / "live"
+    return place("live")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

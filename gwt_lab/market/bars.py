@@ -17,9 +17,10 @@ from gwt_lab.market.gaps import GAP_REASONS, clip_gaps, find_gaps, gaps_from_jso
 from gwt_lab.market.instruments import Instrument, unified_symbol
 from gwt_lab.market.time import check_timeframe, grid, on_grid, recognised_timeframe, timeframe_ns, timestamp, utc_index
 
-__all__ = ["FIELDS", "GAP_REASONS", "Bars", "find_gaps"]
+__all__ = ["FIELDS", "GAP_REASONS", "PANELS", "Bars", "find_gaps"]
 
 FIELDS = ("open", "high", "low", "close", "volume")
+PANELS = (*FIELDS, "quote_volume")
 
 
 class _Frame:
@@ -80,7 +81,7 @@ class Bars:
 
     def __post_init__(self) -> None:
         check_timeframe(self.timeframe)
-        for name in (*FIELDS, "quote_volume"):
+        for name in PANELS:
             if name == "quote_volume" and self.quote_volume is None:
                 continue
             self.__dict__[f"_{name}"] = _float_panel(self.__dict__[f"_{name}"], name)
@@ -135,7 +136,7 @@ class Bars:
         digest = hashlib.sha256()
         digest.update(repr((timeframe_ns(self.timeframe), self.symbols)).encode())
         digest.update(self.index.asi8.astype("<i8").tobytes())
-        for name in (*FIELDS, "quote_volume"):
+        for name in PANELS:
             frame = getattr(self, name)
             if frame is not None:
                 values = np.ascontiguousarray(frame.to_numpy(), dtype="<f8")
@@ -180,11 +181,7 @@ class Bars:
             0 if first is None else int(self.index.searchsorted(first, side="left")),
             self.n_times if end is None else int(self.index.searchsorted(timestamp(end), side="right")),
         )
-        frames = {
-            name: getattr(self, name)[columns].iloc[rows]
-            for name in (*FIELDS, "quote_volume")
-            if getattr(self, name) is not None
-        }
+        frames = {name: getattr(self, name)[columns].iloc[rows] for name in PANELS if getattr(self, name) is not None}
         return replace(
             self,
             **frames,
@@ -224,7 +221,7 @@ class Bars:
         Missing bars (rows without any value) are left out; rows are ordered by symbol, then time. `attrs` carries the
         timeframe and, as JSON, the reasons of the gaps, where :meth:`from_frame` finds them.
         """
-        names = [name for name in (*FIELDS, "quote_volume") if self.__dict__[f"_{name}"] is not None]
+        names = [name for name in PANELS if self.__dict__[f"_{name}"] is not None]
         values = {name: self.__dict__[f"_{name}"].to_numpy().T.reshape(-1) for name in names}
         kept = np.flatnonzero(~np.logical_and.reduce([np.isnan(column) for column in values.values()]))
         columns: dict[str, Any] = {"timestamp": self.index[kept % max(self.n_times, 1)].rename(None)}
@@ -294,7 +291,7 @@ class Bars:
         )
 
 
-for _name in (*FIELDS, "quote_volume", "gaps"):
+for _name in (*PANELS, "gaps"):
     # after `dataclass` has read the class, which would take a descriptor for a default
     setattr(Bars, _name, _Frame(_name))
 
@@ -315,7 +312,7 @@ def _float_panel(frame: Any, name: str) -> pd.DataFrame:
 def _check_axes(bars: Bars) -> None:
     """Refuse panels that differ, symbols that repeat, and times that are not every open time of the timeframe."""
     close = bars.__dict__["_close"]
-    for name in (*FIELDS, "quote_volume"):
+    for name in PANELS:
         frame = bars.__dict__[f"_{name}"]
         if frame is None:
             continue

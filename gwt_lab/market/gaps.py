@@ -77,6 +77,8 @@ def known_gaps(gaps: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in _GAP_COLUMNS if name not in gaps.columns]
     if missing:
         raise DataError(f"gaps need columns {', '.join(_GAP_COLUMNS)}; {', '.join(missing)} missing")
+    if gaps.empty:
+        return no_gaps()
     unknown = sorted(set(gaps["reason"]) - set(GAP_REASONS))
     if unknown:
         raise DataError(f"a gap's reason must be one of {', '.join(GAP_REASONS)}; got {', '.join(map(str, unknown))}")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import BundleError, GwtLabError
-from gwt_lab.market.bars import FIELDS, Bars
+from gwt_lab.market.bars import PANELS, Bars
 from gwt_lab.market.costs import CostModel
 from gwt_lab.market.instruments import Instrument
 from gwt_lab.promotion.folder import canonical, read_signed, write_signed
@@ -49,7 +49,7 @@ class Fixture:
 
     def to_text(self) -> str:
         """Return the fixture as JSON; floats keep every bit, NaN is null."""
-        names = [name for name in (*FIELDS, "quote_volume") if getattr(self.bars, name) is not None]
+        names = [name for name in PANELS if getattr(self.bars, name) is not None]
         document = {
             "timeframe": self.bars.timeframe,
             "symbols": self.bars.symbols,

@@ -11,13 +11,12 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from gwt_lab.errors import BundleError
+from gwt_lab.places import whole_folder
 from gwt_lab.promotion.keys import key_id, sign, verify
 
 __all__ = ["canonical", "read_signed", "write_signed"]
@@ -65,16 +64,9 @@ def write_signed(files: Mapping[str, str], folder: Path) -> None:
     contents[MANIFEST] = canonical({"files": entries, "schema": 1})
     public, signature = sign(contents[MANIFEST])
     contents[SIGNATURE] = f"ed25519 {key_id(public)} {signature}\n".encode("ascii")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
+    with whole_folder(folder) as scratch:
         for name, content in contents.items():
             (scratch / name).write_bytes(content)
-        scratch.chmod(0o755)
-        scratch.rename(folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
 
 
 def read_signed(folder: Path, trusted: list[str]) -> tuple[dict[str, str], str]:

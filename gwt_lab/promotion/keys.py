@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gwt_lab.errors import BundleError
-from gwt_lab.runs import data_folder
+from gwt_lab.places import place
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,8 +25,7 @@ _HEX_KEY = re.compile(r"[0-9a-f]{64}")
 
 def keys_folder() -> Path:
     """Return where the key pair lies: `GWT_KEYS`, else `data/keys`."""
-    place = os.environ.get("GWT_KEYS")
-    return Path(place) if place else data_folder() / "keys"
+    return place("keys")
 
 
 def key_id(public_key: str) -> str:

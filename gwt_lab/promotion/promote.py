@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from gwt_lab.errors import BundleError, GateError
+from gwt_lab.places import place
 from gwt_lab.promotion.bundle import SCHEMA, Bundle, Fixture, write_bundle
 from gwt_lab.promotion.gates import REQUIRED_GATES, Verdict
-from gwt_lab.runs import Run, data_folder, list_runs, load_run
+from gwt_lab.runs import Run, list_runs, load_run
 from gwt_lab.strategies.stored import stored_texts
 
 __all__ = ["bundles_folder", "promote", "validated_run"]
@@ -19,8 +19,7 @@ __all__ = ["bundles_folder", "promote", "validated_run"]
 
 def bundles_folder() -> Path:
     """Return where bundles are written: `GWT_BUNDLES`, else `data/bundles`."""
-    place = os.environ.get("GWT_BUNDLES")
-    return Path(place) if place else data_folder() / "bundles"
+    return place("bundles")
 
 
 def validated_run(run: Run | Verdict | str) -> Run:

@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import DataError, ShapeError
-from gwt_lab.market.bars import FIELDS, Bars
+from gwt_lab.market.bars import PANELS, Bars
 from gwt_lab.market.time import timeframe_ns, timestamp
 
 __all__ = ["Bar", "BarState", "iterate_bars"]
-
-_COLUMNS = (*FIELDS, "quote_volume")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,7 @@ class Bar:
 def _panel(bars: Bars) -> np.ndarray:
     """Return bars as one array of shape (n_times, 6, n_symbols)."""
     missing = np.full(bars.shape, np.nan)
-    fields = [getattr(bars, name) for name in _COLUMNS]
+    fields = [getattr(bars, name) for name in PANELS]
     return np.stack([missing if frame is None else frame.to_numpy(dtype=np.float64) for frame in fields], axis=1)
 
 
@@ -90,7 +88,7 @@ class BarState:
     lookback: int
     has_quote_volume: bool = False
     times_ns: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    values: np.ndarray = field(default_factory=lambda: np.empty((0, len(_COLUMNS), 0)))
+    values: np.ndarray = field(default_factory=lambda: np.empty((0, len(PANELS), 0)))
 
     def push(self, bar: Bar) -> BarState:
         """Return the state after one more bar; bars that were skipped become rows of NaN.
@@ -103,11 +101,11 @@ class BarState:
             If it has another number of symbols.
         """
         n_symbols = len(self.symbols)
-        if bar.values.shape != (len(_COLUMNS), n_symbols):
+        if bar.values.shape != (len(PANELS), n_symbols):
             raise ShapeError(
-                f"a bar of {n_symbols} symbols must have shape {(len(_COLUMNS), n_symbols)}, got {bar.values.shape}"
+                f"a bar of {n_symbols} symbols must have shape {(len(PANELS), n_symbols)}, got {bar.values.shape}"
             )
-        times, values = self.times_ns, self.values.reshape(len(self.times_ns), len(_COLUMNS), n_symbols)
+        times, values = self.times_ns, self.values.reshape(len(self.times_ns), len(PANELS), n_symbols)
         new_times, new_values = np.array([bar.time_ns], dtype=np.int64), bar.values[None]
         if len(times):
             skipped = self._skipped(bar)
@@ -139,7 +137,7 @@ class BarState:
         columns = pd.Index(list(self.symbols), name="symbol")
         frames: dict[str, Any] = {
             name: pd.DataFrame(np.ascontiguousarray(self.values[:, place]), index=index, columns=columns)
-            for place, name in enumerate(_COLUMNS)
+            for place, name in enumerate(PANELS)
         }
         if not self.has_quote_volume:
             frames["quote_volume"] = None

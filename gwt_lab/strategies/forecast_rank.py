@@ -103,10 +103,7 @@ class ForecastRank(Strategy):
     def forecast(self, bars: Bars) -> pd.DataFrame:
         """Return the model's forecast, shape (n_times, n_symbols); NaN where no feature is known."""
         features = self._features(bars)
-        known = features.notna().any(axis=1).to_numpy()
-        values = np.full(len(features), np.nan)
-        values[known] = self._model.predict(features[known]).to_numpy()
-        return pd.Series(values, index=features.index).unstack("instrument")[bars.symbols]
+        return pd.Series(self._predict(features), index=features.index).unstack("instrument")[bars.symbols]
 
     def weights(self, bars: Bars) -> pd.DataFrame:
         """Return target weights; NaN (hold) off the rebalance grid, in the warm-up and where nothing can be ranked.
@@ -124,9 +121,7 @@ class ForecastRank(Strategy):
             return np.full(len(state.symbols), np.nan)
         bars = state.bars()
         features = self._features(bars).iloc[-bars.n_symbols :]
-        known = features.notna().any(axis=1).to_numpy()
-        values = np.full(len(features), np.nan)
-        values[known] = self._model.predict(features[known]).to_numpy()
+        values = self._predict(features)
         # the long frame sorts names within a time
         order = np.array([sorted(bars.symbols).index(name) for name in bars.symbols])
         decided: np.ndarray = rank_weights(values[order][None], long_only=self.long_only, share=self.share)[0]
@@ -135,6 +130,13 @@ class ForecastRank(Strategy):
     def decides_at(self, bar: Bar, timeframe: str) -> bool:
         """Return whether this bar lies on the rebalance grid."""
         return (bar.time_ns // timeframe_ns(timeframe)) % self.every == 0
+
+    def _predict(self, features: pd.DataFrame) -> np.ndarray:
+        """Return the model's forecast of each row, shape (n_rows,); NaN where no feature is known."""
+        known = features.notna().any(axis=1).to_numpy()
+        values = np.full(len(features), np.nan)
+        values[known] = self._model.predict(features[known]).to_numpy()
+        return values
 
     def _features(self, bars: Bars) -> pd.DataFrame:
         return _features(bars, self.alpha_columns, self.graph_window, self.graph_step)

@@ -22,7 +22,7 @@ import pandas as pd
 
 from gwt_lab.errors import CausalityError, DataError
 from gwt_lab.market.as_bars import as_bars
-from gwt_lab.market.bars import FIELDS, Bars
+from gwt_lab.market.bars import PANELS, Bars
 
 __all__ = ["CausalReport", "Leak", "check_causal"]
 
@@ -171,7 +171,7 @@ class _BarsWorld:
         return self.bars.select(start=self.times[start], end=self.times[stop - 1])
 
     def corrupted(self, stop: int, seed: int) -> Bars:
-        columns = {name: getattr(self.bars, name) for name in (*FIELDS, "quote_volume")}
+        columns = {name: getattr(self.bars, name) for name in PANELS}
         frames = {name: frame.copy() for name, frame in columns.items() if frame is not None}
         noise = _noise(frames["close"].shape[0] - stop, frames["close"].shape[1], frames, stop, seed)
         for name, frame in frames.items():
@@ -183,11 +183,7 @@ class _BarsWorld:
         holes = rng.random(self.bars.shape) < 0.015
         holes[1:] |= holes[:-1]
         holes[[0, -1]] = False
-        frames = {
-            name: getattr(self.bars, name).mask(holes)
-            for name in (*FIELDS, "quote_volume")
-            if getattr(self.bars, name) is not None
-        }
+        frames = {name: getattr(self.bars, name).mask(holes) for name in PANELS if getattr(self.bars, name) is not None}
         return _BarsWorld(replace(self.bars, **frames))
 
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from gwt_lab.data.synthetic import synthetic_market
+from gwt_lab.places import data_folder
 from gwt_lab.progress import progress
-from gwt_lab.runs import data_folder
 from research.paper1 import Spec, claims, run
 
 

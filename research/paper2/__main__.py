@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from gwt_lab.places import data_folder
 from gwt_lab.progress import progress
-from gwt_lab.runs import data_folder
 from research.paper2 import Spec, claims, run
 
 

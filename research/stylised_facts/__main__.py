@@ -14,7 +14,7 @@ import pandas as pd
 from gwt_lab.data.synthetic import synthetic_market
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
-from gwt_lab.runs import data_folder
+from gwt_lab.places import data_folder
 from research.stylised_facts.curves import Curves
 from research.stylised_facts.facts import facts
 from research.stylised_facts.figure import draw

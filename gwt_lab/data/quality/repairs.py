@@ -17,7 +17,7 @@ from gwt_lab.data.quality.rows import NAT, Rows, read_rows
 from gwt_lab.data.quality.value_checks import check_stuck, invalid
 from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.market.as_bars import as_bars, long_frame
-from gwt_lab.market.bars import FIELDS, Bars, find_gaps
+from gwt_lab.market.bars import FIELDS, PANELS, Bars, find_gaps
 from gwt_lab.market.time import on_grid, timestamp
 
 __all__ = ["REPAIRS", "Repair", "RepairLog", "repair_bars"]
@@ -257,7 +257,7 @@ def _log_bars(log: list[Repair], name: str, bars: Bars, changed: np.ndarray, wha
 
 def _blanked(bars: Bars, mask: np.ndarray) -> Bars:
     """Return bars with every value of some bars set to NaN, their gaps told anew."""
-    names = [name for name in (*FIELDS, "quote_volume") if getattr(bars, name) is not None]
+    names = [name for name in PANELS if getattr(bars, name) is not None]
     frames = {name: getattr(bars, name).mask(mask) for name in names}
     return replace(bars, **frames, gaps=find_gaps(frames["close"], bars.gaps))
 
