@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["kernel", "prange"]
+__all__ = ["inner_kernel", "kernel", "prange"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -69,7 +69,7 @@ def _sources() -> str:
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         text = file.read_bytes()
-        if b"@kernel" in text:
+        if b"@kernel" in text or b"@inner_kernel" in text:
             digest.update(text)
     return digest.hexdigest()
 
@@ -104,3 +104,8 @@ def kernel(function: _Function | None = None, **options: Any) -> Any:
     if function is None:
         return lambda plain: _watch_sources(decorate(plain))
     return _watch_sources(decorate(function))
+
+
+# For kernels that other kernels call and that allocate nothing: without numba's reference counts, which cost more than
+# the work itself where tuples of arrays are handed down. `_nrt` is numba's own name for it.
+inner_kernel = kernel(_nrt=False)

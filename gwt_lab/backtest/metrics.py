@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gwt_lab.kernels import kernel
+
 __all__ = [
     "annualized_return",
     "bar_returns",
@@ -38,8 +40,8 @@ def total_return(value: FloatArray, init_cash: float) -> float:
 
 
 def drawdowns(value: FloatArray) -> FloatArray:
-    """Return the distance from the highest close of the account so far, shape (n_times,), zero or negative."""
-    return value / np.maximum.accumulate(value) - 1.0
+    """Return the distance from the highest close of the account so far, same shape, zero or negative."""
+    return value / np.maximum.accumulate(value, axis=0) - 1.0
 
 
 def max_drawdown(value: FloatArray) -> float:
@@ -47,7 +49,16 @@ def max_drawdown(value: FloatArray) -> float:
 
     As in vectorbt, peaks are the account's worth at closes; what the first bar itself loses is a return, no drawdown.
     """
-    return float(drawdowns(value).min())
+    return float(_deepest(np.ascontiguousarray(value)))
+
+
+@kernel
+def _deepest(value: FloatArray) -> float:
+    peak, deepest = value[0], 0.0
+    for worth in value:
+        peak = max(peak, worth)
+        deepest = min(deepest, worth / peak - 1.0)
+    return deepest
 
 
 def longest_drawdown(value: FloatArray) -> int:

@@ -1,90 +1,172 @@
-"""`Portfolio`: the result of a backtest, built from target weights."""
+"""`Portfolio`: a backtested account, or many, built from signals, orders or target weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gwt_lab.allocation.signal_rules import hold_between
-from gwt_lab.backtest import kernels, metrics
-from gwt_lab.errors import ConfigError, DataError, ShapeError
-from gwt_lab.market.as_bars import as_bars
-from gwt_lab.market.bars import Bars
+from gwt_lab.backtest import metrics
+from gwt_lab.backtest.account_paths import AccountPaths
+from gwt_lab.backtest.assumptions import Assumptions, rules_of
+from gwt_lab.backtest.build import Setting, first_bars, orders_simulation, signals_simulation, weights_simulation
+from gwt_lab.backtest.simulation import Simulation
 from gwt_lab.market.costs import CostModel
-from gwt_lab.market.fills import DELAY_BARS
-from gwt_lab.market.time import bars_per_year, timeframe_ns, utc_index
+from gwt_lab.market.time import timeframe_ns
 
 __all__ = ["Assumptions", "Portfolio"]
 
-_FILL_WORDS = {
-    "next_open": "decided at a bar's close, filled at the next bar's open",
-    "close": "decided and filled at the same bar's close (optimistic: asked for by name)",
-}
 
+class Portfolio(AccountPaths):
+    """A backtested account, or several side by side: its path, its orders and what they rest on.
 
-@dataclass(frozen=True)
-class Assumptions:
-    """What a result rests on; printed beside it.
-
-    Parameters
-    ----------
-    price : str
-        "next_open" or "close".
-    costs : CostModel
-        Fees, slippage, rounding.
-    init_cash : float
-        Quote currency.
-    rebalance : int or None
-        Bars between two rebalances; None trades at every row that holds a weight.
-    """
-
-    price: str
-    costs: CostModel
-    init_cash: float
-    rebalance: int | None = None
-
-    def __str__(self) -> str:
-        pace = "at every row with a weight" if self.rebalance is None else f"every {self.rebalance} bars"
-        return (
-            f"{_FILL_WORDS[self.price]}; {self.costs.describe()}; cash {self.init_cash:,.0f} shared by all symbols; "
-            f"rebalanced {pace}; a bar without a price does not trade and keeps its last price; no interest on shorts"
-        )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Portfolio:
-    """A backtested account: its path, its orders and what they rest on.
-
-    Parameters
-    ----------
-    bars : Bars
-        What was traded.
-    cash, equity : ndarray of shape (n_times,)
-        Quote currency: cash after each bar's fills, worth at each bar's close.
-    amounts : ndarray of shape (n_times, n_symbols)
-        Base currency held after each bar's fills.
-    fills : ndarray of shape (n_orders, 5)
-        Row, column, signed amount, price paid, fee.
-    assumptions : Assumptions
-        When and at what cost orders are filled.
+    Numbers of one account are floats and Series; of several, Series by account and DataFrames with a column each.
+    ``pf["BTC/USDT"]`` picks an account.
 
     Notes
     -----
-    Build one with :meth:`from_weights`.
+    Build one with :meth:`from_signals`, :meth:`from_orders`, :meth:`from_weights` or :meth:`from_holding`.
     """
 
-    bars: Bars
-    cash: np.ndarray
-    equity: np.ndarray
-    amounts: np.ndarray
-    fills: np.ndarray
-    assumptions: Assumptions
-
     # ------------------------------------------------------------------------------------------ build
+    @classmethod
+    def from_signals(
+        cls,
+        bars: Any,
+        entries: Any = None,
+        exits: Any = None,
+        *,
+        short_entries: Any = None,
+        short_exits: Any = None,
+        size: Any = np.inf,
+        price: Any = "next_open",
+        fees: float = 0.001,
+        slippage: float = 0.0005,
+        init_cash: float = 10_000.0,
+        sl_stop: Any = None,
+        tp_stop: Any = None,
+        limit: Any = None,
+        funding: Any = None,
+        cash_sharing: bool = False,
+        group_by: Any = None,
+        costs: CostModel | None = None,
+        **rules: Any,
+    ) -> Portfolio:
+        """Trade entries and exits.
+
+        Parameters
+        ----------
+        bars : Bars, or whatever `as_bars` takes
+            Prices.
+        entries, exits : DataFrame, Series or ndarray of shape (n_times, n_columns), bool
+            Decided at each row's close. Columns are symbols, or (parameters..., symbol). With ``direction="both"`` an
+            exit is a short entry.
+        short_entries, short_exits : like `entries`, optional
+            Signals of the short side.
+        size : float, Series, ndarray or DataFrame
+            In units of `size_type`; infinite is all that can be.
+        price : {"next_open", "close", "next_close"} or DataFrame
+            Filled at the next bar's open, the deciding bar's close, the next bar's close, or at given prices in the
+            deciding bar.
+        fees, slippage : float
+            Fractions of the traded value and of the price.
+        init_cash : float
+            Quote currency of each account, above 0.
+        sl_stop, tp_stop : float, Series, ndarray or DataFrame, optional
+            Stop loss and take profit as fractions of the order's price before slippage.
+        limit : float, Series, ndarray or DataFrame, optional
+            Entries rest this fraction below (short: above) the deciding close, for `limit_bars` bars.
+        funding : DataFrame or Series, optional
+            Rates of perpetuals at the times they are due; a positive rate is paid by longs to shorts.
+        cash_sharing : bool
+            Whether columns trade from one account: those of equal parameters.
+        group_by : level, list of labels, optional
+            What columns share cash by.
+        costs : CostModel, optional
+            Replaces fees and slippage.
+        **rules
+            Everything else of :class:`~gwt_lab.market.rules.FillRules`: `direction`, `size_type`, `accumulate`,
+            `sl_trail`, `time_stop`, `limit_bars`, `stop_exit_price`, `call_seq`, `upon_opposite_entry`, `leverage`,
+            `maintenance_margin`, `delisting`, `ambiguity`, ...; and `fixed_fees`, `maker_fees`, `impact`, `fee_tiers`
+            of :class:`~gwt_lab.market.costs.CostModel`.
+
+        Raises
+        ------
+        ShapeError
+            If signals do not match the bars.
+        DataError
+            If signals are no bools, or a price is not above 0 and finite.
+        ConfigError
+            If a setting is unknown or out of range.
+
+        Notes
+        -----
+        Where the semantics coincide the result equals vectorbt's to 1e-9: ``price="close"`` is its default price, and
+        ``price="next_open"`` its signals shifted by one bar with ``price=open``.
+        """
+        settings = rules_of(rules, price=price, fees=fees, slippage=slippage, costs=costs)
+        simulation = signals_simulation(
+            bars,
+            {"entries": entries, "exits": exits, "short_entries": short_entries, "short_exits": short_exits},
+            {"size": size, "sl_stop": sl_stop, "tp_stop": tp_stop, "limit": limit},
+            settings,
+            Setting(price, init_cash, funding, group_by if group_by is not None else cash_sharing or None),
+        )
+        return cls._of(simulation)
+
+    @classmethod
+    def from_orders(
+        cls,
+        bars: Any,
+        size: Any,
+        *,
+        size_type: str = "amount",
+        direction: str = "both",
+        price: Any = "next_open",
+        fees: float = 0.001,
+        slippage: float = 0.0005,
+        init_cash: float = 10_000.0,
+        sl_stop: Any = None,
+        tp_stop: Any = None,
+        limit: Any = None,
+        funding: Any = None,
+        cash_sharing: bool = False,
+        group_by: Any = None,
+        costs: CostModel | None = None,
+        **rules: Any,
+    ) -> Portfolio:
+        """Trade orders of given sizes; NaN is no order, a negative size sells.
+
+        Parameters
+        ----------
+        size : DataFrame, Series or ndarray of shape (n_times, n_columns)
+            Decided at each row's close, in units of `size_type`.
+        size_type : str
+            "amount", "value", "percent", "targetamount", "targetvalue" or "targetpercent" ("targetweight").
+        direction : {"both", "longonly", "shortonly"}
+            What positions may be.
+
+        Notes
+        -----
+        The other parameters are those of :meth:`from_signals`.
+        """
+        settings = rules_of(
+            {**rules, "size_type": size_type, "direction": direction},
+            price=price,
+            fees=fees,
+            slippage=slippage,
+            costs=costs,
+        )
+        simulation = orders_simulation(
+            bars,
+            {"size": size, "sl_stop": sl_stop, "tp_stop": tp_stop, "limit": limit},
+            settings,
+            Setting(price, init_cash, funding, group_by if group_by is not None else cash_sharing or None),
+        )
+        return cls._of(simulation)
+
     @classmethod
     def from_weights(
         cls,
@@ -94,11 +176,13 @@ class Portfolio:
         fees: float = 0.001,
         slippage: float = 0.0005,
         init_cash: float = 10_000.0,
-        price: str = "next_open",
-        rebalance: int | None = None,
+        price: Any = "next_open",
+        rebalance: float | None = None,
+        funding: Any = None,
         costs: CostModel | None = None,
+        **rules: Any,
     ) -> Portfolio:
-        """Trade an account to target weights.
+        """Trade one account to target weights.
 
         Parameters
         ----------
@@ -106,22 +190,11 @@ class Portfolio:
             Prices.
         weights : DataFrame of shape (n_times, n_symbols)
             Share of the account's worth that each symbol shall have, decided at each row's close. NaN holds what is
-            there; a time that is not in the index holds too. Negative is short; the sum of absolutes is not limited,
-            but a buy never spends more cash than there is.
-        fees, slippage : float
-            Fractions of the traded value and of the price.
-        init_cash : float
-            Quote currency.
-        price : {"next_open", "close"}
-            Filled at the open of the next bar, or at the close of the deciding bar itself.
-        rebalance : int, optional
-            Trade only every so many bars, counted from 1970; None trades at every row that holds a weight.
-        costs : CostModel, optional
-            Replaces `fees` and `slippage`, and adds fixed fees and lots.
-
-        Returns
-        -------
-        Portfolio
+            there; a time that is not in the index holds too. Negative is short; the sum of absolutes is not limited
+            (except by `leverage` above 1), but a buy never spends more cash than there is.
+        rebalance : int or float, optional
+            A whole number trades only every so many bars, counted from 1970. A fraction below 1 trades when a symbol's
+            share of the account has drifted by that much from its target. None trades at every row with a weight.
 
         Raises
         ------
@@ -134,49 +207,44 @@ class Portfolio:
 
         Notes
         -----
-        Order sizes, the cut to the cash and the order of execution are the rule in `market.fills`. They equal
-        vectorbt's ``from_orders(size_type="targetpercent", cash_sharing=True, call_seq="auto")`` on the same prices.
+        The other parameters are those of :meth:`from_signals`. Order sizes, the cut to the cash and the order of
+        execution are the rule in `market.fills`. They equal vectorbt's ``from_orders(size_type="targetpercent",
+        cash_sharing=True, call_seq="auto")`` on the same prices.
         """
-        market = as_bars(bars, price="close" if price == "close" and _is_closes(bars) else None)
-        settings = _assumptions(price, costs or CostModel(fees, slippage), init_cash, rebalance)
-        targets = aligned_weights(weights, market)
-        if rebalance is not None:
-            targets = hold_between(targets, market.timeframe, rebalance)
-        return _simulate(market, targets.to_numpy(dtype=np.float64), settings)
+        given = {"size_type": "targetpercent", "direction": "both", "call_seq": "auto"} | rules
+        settings = rules_of(given, price=price, fees=fees, slippage=slippage, costs=costs)
+        simulation = weights_simulation(
+            bars, weights, settings, Setting(price, init_cash, funding), rebalance=rebalance
+        )
+        return cls._of(simulation, rebalance=rebalance, keep_fills=False)
 
-    # ------------------------------------------------------------------------------------------ paths
-    def value(self) -> pd.Series:
-        """Return the account's worth at each bar's close, quote currency."""
-        return pd.Series(self.equity, index=self.bars.index, name="value")
+    @classmethod
+    def from_holding(cls, bars: Any, **settings: Any) -> Portfolio:
+        """Buy with all cash at the first decision and hold; settings as in :meth:`from_signals`."""
+        return cls.from_signals(bars, first_bars(bars, settings.get("price", "next_open")), None, **settings)
 
-    def returns(self) -> pd.Series:
-        """Return each bar's gain as a fraction; the first bar's is measured from the initial cash."""
-        return pd.Series(self._returns, index=self.bars.index, name="returns")
+    @classmethod
+    def _of(cls, simulation: Simulation, *, rebalance: float | None = None, keep_fills: bool = True) -> Portfolio:
+        layout = simulation.layout
+        assumed = Assumptions(
+            simulation.rules,
+            float(simulation.init_cash[0]),
+            shared=len(layout.columns) > len(layout.accounts) or simulation.is_plain_weights,
+            rebalance=rebalance,
+            notes=simulation.notes,
+        )
+        return cls(simulation, simulation.run(keep_fills=keep_fills), assumed)
 
-    def drawdown(self) -> pd.Series:
-        """Return the distance from the highest worth so far, zero or negative."""
-        return pd.Series(metrics.drawdowns(self.equity), index=self.bars.index, name="drawdown")
-
-    @property
-    def positions(self) -> pd.DataFrame:
-        """Amounts held after each bar's fills, base currency."""
-        return pd.DataFrame(self.amounts, index=self.bars.index, columns=self.bars.close.columns)
-
-    @property
-    def weights(self) -> pd.DataFrame:
-        """Share of the account's worth that each symbol has at each bar's close."""
-        held = self.amounts * self.bars.close.ffill().fillna(0.0).to_numpy()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return pd.DataFrame(held / self.equity[:, None], index=self.bars.index, columns=self.bars.close.columns)
-
+    # ------------------------------------------------------------------------------------------ records and words
     @cached_property
     def orders(self) -> pd.DataFrame:
         """Fills in the order of execution: timestamp, symbol, side, amount, price, fees."""
         rows, columns = self.fills[:, 0].astype(np.int64), self.fills[:, 1].astype(np.int64)
+        symbols = np.array(self.bars.symbols, dtype=object)[self.simulation.layout.symbol_of]
         return pd.DataFrame(
             {
                 "timestamp": self.bars.index[rows],
-                "symbol": np.array(self.bars.symbols, dtype=object)[columns],
+                "symbol": symbols[columns],
                 "side": np.where(self.fills[:, 2] > 0, "buy", "sell"),
                 "amount": np.abs(self.fills[:, 2]),
                 "price": self.fills[:, 3],
@@ -184,36 +252,19 @@ class Portfolio:
             }
         )
 
-    # ------------------------------------------------------------------------------------------ numbers
-    def total_return(self) -> float:
-        """Return the gain over the whole path as a fraction of the initial cash."""
-        return metrics.total_return(self.equity, self._start)
-
-    def sharpe_ratio(self) -> float:
-        """Return the Sharpe ratio of every bar's return (ddof=1), annualised with 365 days."""
-        return metrics.sharpe_ratio(self._returns, bars_per_year(self.bars.timeframe))
-
-    def max_drawdown(self) -> float:
-        """Return the deepest fall from a peak as a negative fraction."""
-        return metrics.max_drawdown(self.equity)
-
-    def turnover(self) -> float:
-        """Return the traded value over the mean worth of the account."""
-        traded = float(np.abs(self.fills[:, 2] * self.fills[:, 3]).sum())
-        return traded / float(self.equity.mean())
-
     def stats(self) -> pd.Series:
         """Return the result as a labelled Series, vectorbt's labels where they exist."""
-        step, year = pd.Timedelta(timeframe_ns(self.bars.timeframe)), bars_per_year(self.bars.timeframe)
+        step = pd.Timedelta(timeframe_ns(self.bars.timeframe))
         close = self.bars.close.ffill()
         first = self.bars.close.bfill().iloc[0]
         exposure = np.abs(np.nan_to_num(self.weights.to_numpy())).sum(axis=1)
+        start, returns = self.assumptions.init_cash, self._returns[:, 0]
         return pd.Series(
             {
                 "Start": self.bars.index[0],
                 "End": self.bars.index[-1],
                 "Period": step * self.bars.n_times,
-                "Start Value": self._start,
+                "Start Value": start,
                 "End Value": float(self.equity[-1]),
                 "Total Return [%]": 100 * self.total_return(),
                 "Benchmark Return [%]": 100 * float((close.iloc[-1] / first - 1.0).mean()),
@@ -224,23 +275,14 @@ class Portfolio:
                 "Total Orders": len(self.fills),
                 "Turnover": self.turnover(),
                 "Sharpe Ratio": self.sharpe_ratio(),
-                "Calmar Ratio": metrics.calmar_ratio(self.equity, self._start, year),
-                "Omega Ratio": metrics.omega_ratio(self._returns),
-                "Sortino Ratio": metrics.sortino_ratio(self._returns, year),
+                "Calmar Ratio": self.calmar_ratio(),
+                "Omega Ratio": metrics.omega_ratio(returns),
+                "Sortino Ratio": self.sortino_ratio(),
             },
             name="stats",
             dtype=object,
         )
 
-    @property
-    def _start(self) -> float:
-        return self.assumptions.init_cash
-
-    @cached_property
-    def _returns(self) -> np.ndarray:
-        return metrics.bar_returns(self.equity, self._start)
-
-    # ------------------------------------------------------------------------------------------ words
     def plot(self) -> Any:
         """Return the interactive figure of worth and drawdown, :func:`gwt_lab.backtest.plots.plot_equity`."""
         from gwt_lab.backtest.plots import plot_equity
@@ -267,84 +309,3 @@ class Portfolio:
         ]
         title = f"Portfolio: {self.bars.n_symbols} symbols × {self.bars.n_times:,} bars of {self.bars.timeframe}"
         return card(title, table_html(("", ""), rows))
-
-
-def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
-    """Return weights with the bars' index and columns; missing times hold (NaN).
-
-    Raises
-    ------
-    ShapeError
-        If symbols or times do not match.
-    DataError
-        If a weight is infinite.
-    """
-    if not isinstance(weights, pd.DataFrame):
-        raise ShapeError(
-            f"weights must be a DataFrame with one column a symbol and the bars' times as index, got "
-            f"{type(weights).__name__}"
-        )
-    missing = [name for name in bars.symbols if name not in weights.columns]
-    extra = [str(name) for name in weights.columns if name not in bars.symbols]
-    if missing or extra or weights.columns.has_duplicates:
-        raise ShapeError(
-            f"weights must have one column for each of {bars.n_symbols} symbols, got {len(weights.columns)}: missing "
-            f"{', '.join(missing) or 'none'}, unknown {', '.join(extra) or 'none'}; "
-            "use bars.select or add a column of zeros"
-        )
-    frame = weights[bars.symbols].astype(np.float64)
-    if not frame.index.equals(bars.index):
-        frame.index = utc_index(frame.index, name="the weights' index")
-        foreign = frame.index.difference(bars.index)
-        if len(foreign) or frame.index.has_duplicates:
-            first = foreign[0] if len(foreign) else frame.index[frame.index.duplicated()][0]
-            raise ShapeError(f"weights must lie at the bars' open times, each once; {first} does not")
-        frame = frame.reindex(bars.index)
-    if np.isinf(frame.to_numpy()).any():
-        raise DataError("weights must be numbers or NaN (hold), got an infinite one")
-    return frame
-
-
-def _is_closes(data: Any) -> bool:
-    """Return whether data looks like closes alone: a Series, or a frame without an open."""
-    if isinstance(data, pd.Series):
-        return True
-    return isinstance(data, pd.DataFrame) and "open" not in {str(name).lower() for name in data.columns}
-
-
-def _assumptions(price: str, costs: CostModel, init_cash: float, rebalance: int | None) -> Assumptions:
-    if price not in DELAY_BARS:
-        raise ConfigError(f"price must be one of {', '.join(DELAY_BARS)}, got {price!r}")
-    if not np.isfinite(init_cash) or init_cash <= 0:
-        raise ConfigError(f"init_cash must be above 0, got {init_cash}")
-    return Assumptions(price, costs, float(init_cash), rebalance)
-
-
-def _simulate(bars: Bars, targets: np.ndarray, assumptions: Assumptions) -> Portfolio:
-    close = bars.close.to_numpy(dtype=np.float64)
-    fill_prices = (bars.open if assumptions.price == "next_open" else bars.close).to_numpy(dtype=np.float64)
-    if (np.isfinite(fill_prices) & (fill_prices <= 0)).any() or np.isinf(fill_prices).any():
-        raise DataError("prices must be above 0 and finite to be traded; run check_bars to find the bad ones")
-    n_times, n_symbols = close.shape
-    cash, value = np.empty(n_times), np.empty(n_times)
-    positions = np.empty((n_times, n_symbols))
-    # at most one order for every weight that is a number
-    orders = np.empty((int(np.count_nonzero(~np.isnan(targets))), 5))
-    count = kernels.simulate_weights(
-        np.ascontiguousarray(fill_prices),
-        np.ascontiguousarray(close),
-        np.ascontiguousarray(targets),
-        DELAY_BARS[assumptions.price],
-        assumptions.init_cash,
-        assumptions.costs.rates(),
-        assumptions.costs.rules(bars.symbols, bars.instruments),
-        cash,
-        positions,
-        value,
-        orders,
-    )
-    for array in (cash, positions, value):
-        array.flags.writeable = False
-    fills = orders[:count].copy()
-    fills.flags.writeable = False
-    return Portfolio(bars, cash, value, positions, fills, assumptions)

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gwt_lab.kernels import kernel
+from gwt_lab.kernels import inner_kernel, kernel
 
 __all__ = [
     "AHEAD",
@@ -86,10 +86,6 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-
-
-# These allocate nothing; without reference counts an event takes two thirds of the time.
-inner_kernel = kernel(_nrt=False)
 
 
 class Rates(NamedTuple):

@@ -14,7 +14,7 @@ from gwt_lab.live.journal import Journal
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.costs import CostModel
-from gwt_lab.market.fills import account_value, fill_order, mark_prices, plan_orders
+from gwt_lab.market.fills import account_value, fill_order, held_after, mark_prices, plan_orders
 from gwt_lab.strategies.clock import Bar, iterate_bars
 
 __all__ = ["PaperBroker"]
@@ -55,6 +55,8 @@ class PaperBroker:
             raise ConfigError(f"init_cash must be above 0, got {init_cash}")
         self.feed: Bars = as_bars(feed)
         self.costs = costs or CostModel()
+        if not self.costs.is_plain:
+            raise ConfigError("the paper broker knows fees, slippage and lots; leave impact and fee_tiers out of costs")
         self.cash = float(init_cash)
         self.positions = np.zeros(self.feed.n_symbols)
         self._rates = self.costs.rates()
@@ -94,7 +96,7 @@ class PaperBroker:
         mark_prices(self._last, bar.open, bar.close)
 
     def _trade(self, bar: Bar, targets: np.ndarray) -> None:
-        columns, amounts = plan_orders(self.cash, self.positions, targets, bar.open, self._last)
+        columns, amounts = plan_orders(self.cash, self.positions, targets, bar.open, self._last, self._rates)
         if not len(columns):
             return
         ids = [self._order_id(bar, column) for column in columns]
@@ -110,7 +112,7 @@ class PaperBroker:
                 self.cash, amount, bar.open[column], self._rates, self._rules[column]
             )
             if filled != 0.0:
-                self.positions[column] += filled
+                self.positions[column] = held_after(self.positions[column], filled)
                 self._fills.append((bar.time_ns, self.feed.symbols[column], filled, price, fee, name))
         if self._journal is not None:
             fills = [

@@ -82,13 +82,13 @@ def test_nan_holds_and_zero_sells():
 
 
 def test_an_account_worth_nothing_trades_no_more():
-    columns, _ = plan_orders(10.0, np.array([-1.0]), np.array([0.5]), np.array([20.0]), np.array([20.0]))
+    columns, _ = plan_orders(10.0, np.array([-1.0]), np.array([0.5]), np.array([20.0]), np.array([20.0]), np.zeros(3))
     assert len(columns) == 0
 
 
 def test_rounding_noise_is_no_order():
     held = np.array([1 / 3])
-    columns, _ = plan_orders(1e-14, held, np.array([1.0]), np.array([3.0]), np.array([3.0]))
+    columns, _ = plan_orders(1e-14, held, np.array([1.0]), np.array([3.0]), np.array([3.0]), np.zeros(3))
     assert len(columns) == 0
 
 
@@ -109,8 +109,8 @@ def test_equal_to_the_plain_twin(seed):
     rules = [Rule(float(rng.choice([0, 0.1, 1e-8])), 0.0, float(rng.choice([0, 5.0]))) for _ in range(n)]
     kernel_rules = [[rule.lot, rule.min_amount, rule.min_value] for rule in rules]
     rates = [costs.fees, costs.slippage, costs.fixed]
-    planned = plan_orders(account.cash, np.array(account.held), weights, prices, last)
-    assert [int(c) for c in planned[0]] == [c for c, _ in orders_to(account, weights, prices, last)]
+    planned = plan_orders(account.cash, np.array(account.held), weights, prices, last, np.array(rates))
+    assert [int(c) for c in planned[0]] == [c for c, _ in orders_to(account, weights, prices, last, costs)]
     cash, positions, fills = traded(account.cash, account.held, weights, prices, last, rates, kernel_rules)
     expected = trade(account, weights, prices, last, costs, rules)
     assert cash == pytest.approx(account.cash, rel=1e-12, abs=1e-9)
@@ -138,8 +138,8 @@ def test_costs_travel_through_json_and_double():
 
 
 def test_lots_want_every_instrument():
-    rule = Instrument("A/USDT", amount_lot=0.1, min_amount=0.2, min_notional=5.0)
-    assert CostModel(use_lots=True).rules(["A/USDT"], {"A/USDT": rule}).tolist() == [[0.1, 0.2, 5.0]]
-    assert CostModel().rules(["A/USDT"], {"A/USDT": rule}).tolist() == [[0, 0, 0]]
+    rule = Instrument("A/USDT", amount_lot=0.1, min_amount=0.2, min_notional=5.0, price_tick=0.01)
+    assert CostModel(use_lots=True).rules(["A/USDT"], {"A/USDT": rule}).tolist() == [[0.1, 0.2, 5.0, 0.01]]
+    assert CostModel().rules(["A/USDT"], {"A/USDT": rule}).tolist() == [[0, 0, 0, 0]]
     with pytest.raises(ConfigError, match="B/USDT missing"):
         CostModel(use_lots=True).rules(["A/USDT", "B/USDT"], {"A/USDT": rule})

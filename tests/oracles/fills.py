@@ -30,7 +30,7 @@ def missing(x: float) -> bool:
     return x != x
 
 
-def orders_to(account: Account, weights, fill_prices, last_prices) -> list[tuple[int, float]]:
+def orders_to(account: Account, weights, fill_prices, last_prices, costs: Costs) -> list[tuple[int, float]]:
     """Return (column, signed amount) in the order of execution."""
     worth = account.cash
     for held, fill, last in zip(account.held, fill_prices, last_prices, strict=True):
@@ -44,9 +44,20 @@ def orders_to(account: Account, weights, fill_prices, last_prices) -> list[tuple
             continue
         amount = weight * worth / price - account.held[column]
         if abs(amount * price) > 1e-12 * worth:
-            wanted.append((amount * price, column, amount))
-    # sorted() is stable, the list is in column order
-    return [(column, amount) for _, column, amount in sorted(wanted, key=lambda order: order[0])]
+            wanted.append((column, amount, amount * price))
+    sales = [order for order in wanted if order[2] < 0]
+    buys = [order for order in wanted if order[2] > 0]
+    reach = account.cash + 1e-12 * abs(account.cash) - costs.fixed * len(sales)
+    for *_, value in sales:
+        reach += -value * (1 - costs.slippage) * (1 - costs.fees)
+    need = {column: value * (1 + costs.slippage) * (1 + costs.fees) + costs.fixed for column, _, value in buys}
+    waiting: list[tuple[int, float, float]] = []
+    while sum(need[order[0]] for order in buys) > reach:
+        most = max(order[2] for order in buys)
+        last_of_equals = [order for order in buys if order[2] >= most * (1 - 1e-9)][-1]
+        buys.remove(last_of_equals)
+        waiting.insert(0, last_of_equals)
+    return [(column, amount) for column, amount, _ in sales + buys + waiting]
 
 
 def fill(account: Account, column: int, amount: float, price: float, costs: Costs, rule: Rule):
@@ -91,7 +102,7 @@ def fill(account: Account, column: int, amount: float, price: float, costs: Cost
 def trade(account: Account, weights, fill_prices, last_prices, costs: Costs, rules: list[Rule]):
     """Trade one bar; return its fills."""
     fills = []
-    for column, amount in orders_to(account, weights, fill_prices, last_prices):
+    for column, amount in orders_to(account, weights, fill_prices, last_prices, costs):
         filled = fill(account, column, amount, fill_prices[column], costs, rules[column])
         if filled is not None:
             fills.append(filled)

@@ -1,0 +1,107 @@
+"""What a result rests on, printed beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gwt_lab.errors import ConfigError
+from gwt_lab.market.costs import CostModel
+from gwt_lab.market.rules import FillRules
+
+__all__ = ["Assumptions", "rules_of"]
+
+# other libraries' words for what we have
+_TRANSLATED = {
+    "cash": "init_cash",
+    "commission": "fees",
+    "margin": "leverage (= 1 / margin)",
+    "trade_on_close": "price='close'",
+    "exclusive_orders": "accumulate=False",
+    "spread": "slippage (= spread / 2)",
+    "freq": "nothing: the bars know their timeframe",
+    "val_price": "nothing: positions are valued at the price of the bar's orders",
+    "lock_cash": "leverage",
+    "min_size": "instruments with costs=CostModel(use_lots=True)",
+    "size_granularity": "instruments with costs=CostModel(use_lots=True)",
+    "stop_loss": "sl_stop",
+    "take_profit": "tp_stop",
+    "td_stop": "time_stop",
+}
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What a result rests on.
+
+    Parameters
+    ----------
+    rules : FillRules
+        When, how and at what cost orders are filled.
+    init_cash : float
+        Quote currency of each account.
+    shared : bool
+        Whether several symbols trade from one account.
+    rebalance : int, float or None
+        Bars between two rebalances, or the drift that triggers one; None trades at every row that holds a weight.
+    notes : tuple of str
+        What else was seen, such as stops or symbols that end early.
+    """
+
+    rules: FillRules
+    init_cash: float
+    shared: bool = False
+    rebalance: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def price(self) -> str:
+        """Where orders are filled, such as "next_open"."""
+        return self.rules.price
+
+    @property
+    def costs(self) -> CostModel:
+        """Fees, slippage, rounding."""
+        return self.rules.costs
+
+    def __str__(self) -> str:
+        parts = [self.rules.describe()]
+        parts.append(f"cash {self.init_cash:,.0f} " + ("shared by all symbols" if self.shared else "for each column"))
+        if self.rebalance is not None:
+            drift = isinstance(self.rebalance, float) and self.rebalance < 1
+            parts.append(
+                f"rebalanced when a weight drifts by {100 * self.rebalance:g} points"
+                if drift
+                else f"rebalanced every {self.rebalance:g} bars"
+            )
+        elif self.shared and "target" in self.rules.size_type:
+            parts.append("rebalanced at every row with a weight")
+        parts.append("a bar without a price does not trade and keeps its last price")
+        if self.rules.leverage == 1 and self.rules.direction != "longonly":
+            parts.append("no interest on shorts")
+        return "; ".join([*parts, *self.notes])
+
+
+def rules_of(given: dict[str, Any], *, price: Any, fees: float, slippage: float, costs: CostModel | None) -> FillRules:
+    """Return the rules that a constructor's keywords say.
+
+    Raises
+    ------
+    ConfigError
+        If a keyword is unknown; other libraries' words are translated.
+    """
+    fixed, maker = given.pop("fixed_fees", 0.0), given.pop("maker_fees", None)
+    impact, tiers = given.pop("impact", 0.0), given.pop("fee_tiers", ())
+    unknown = [name for name in given if name not in FillRules.__dataclass_fields__]
+    if unknown:
+        told = "; ".join(f"{name} is {_TRANSLATED[name]} here" for name in unknown if name in _TRANSLATED)
+        known = [name for name in FillRules.__dataclass_fields__ if name != "costs"]
+        known += ["fixed_fees", "maker_fees", "impact", "fee_tiers"]
+        raise ConfigError(f"unknown keyword {', '.join(unknown)}: {told or 'there are ' + ', '.join(known)}")
+    if costs is not None and (fixed or maker is not None or impact or tiers):
+        raise ConfigError("give costs= or fixed_fees, maker_fees, impact, fee_tiers, not both")
+    model = costs or CostModel(fees, slippage, fixed, maker_fees=maker, impact=impact, fee_tiers=tiers)
+    where = price if isinstance(price, str) else "given"
+    if where == "given" and isinstance(price, str):
+        raise ConfigError("price must be a word such as 'next_open', or a frame of prices")
+    return FillRules(price=where, costs=model, **given)

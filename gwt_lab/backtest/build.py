@@ -1,0 +1,264 @@
+"""From what users pass to a simulation: signals, orders, weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gwt_lab.allocation.signal_rules import hold_between
+from gwt_lab.backtest.inputs import (
+    Layout,
+    aligned_numbers,
+    aligned_signals,
+    bars_of,
+    feed_of,
+    layout_of,
+    panel,
+)
+from gwt_lab.backtest.simulation import Simulation
+from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.market.account import Plan
+from gwt_lab.market.bars import Bars
+from gwt_lab.market.orders import DIRECTION, LONG_ONLY, SHORT_ONLY
+from gwt_lab.market.rules import FillRules
+from gwt_lab.market.time import utc_index
+
+__all__ = ["Setting", "aligned_weights", "first_bars", "orders_simulation", "signals_simulation", "weights_simulation"]
+
+_NO_SIGNALS = np.empty((0, 0), dtype=np.uint8)
+_LONG, _LEAVE_LONG, _SHORT, _LEAVE_SHORT = 1, 2, 4, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What an account starts with and meets, apart from decisions and rules.
+
+    Parameters
+    ----------
+    price : str or DataFrame
+        A word of `FillRules.price`, or prices.
+    init_cash : float or array
+        Quote currency of each account.
+    funding : DataFrame, Series or None
+        Rates of perpetuals at the times they are due.
+    group_by : level, labels, True or None
+        What columns share cash by; None shares nothing.
+    """
+
+    price: Any
+    init_cash: Any
+    funding: Any = None
+    group_by: Any = None
+
+
+def signals_simulation(
+    bars: Any,
+    signals: dict[str, Any],
+    numbers: dict[str, Any],
+    rules: FillRules,
+    setting: Setting,
+) -> Simulation:
+    """Return the simulation of entries and exits; see `Portfolio.from_signals`."""
+    market = bars_of(bars, setting.price)
+    given = {name: aligned_signals(data, market, name) for name, data in signals.items() if data is not None}
+    if not given:
+        raise ConfigError("from_signals needs entries (and exits), or short_entries; got none")
+    columns = _common_columns(given)
+    layout, order = layout_of(columns, market, share=setting.group_by is not None, group_by=setting.group_by)
+    codes = _signal_codes({name: values for name, (values, _) in given.items()}, rules)
+    if not (order == np.arange(len(order))).all():
+        codes = np.ascontiguousarray(codes[:, order])
+    _refuse_percent_reversal(rules, codes)
+    return _simulation(market, codes, numbers, rules, layout, setting)
+
+
+def orders_simulation(
+    bars: Any,
+    numbers: dict[str, Any],
+    rules: FillRules,
+    setting: Setting,
+) -> Simulation:
+    """Return the simulation of orders; see `Portfolio.from_orders`."""
+    market = bars_of(bars, setting.price)
+    size = numbers["size"]
+    columns = size.columns if isinstance(size, pd.DataFrame) and market.n_symbols > 1 else market.close.columns
+    layout, _ = layout_of(columns, market, share=setting.group_by is not None, group_by=setting.group_by)
+    sizes = aligned_numbers(size, market, layout.columns, "size")
+    sizes = np.ascontiguousarray(np.broadcast_to(sizes, (market.n_times, len(layout.columns))))
+    return _simulation(market, None, numbers | {"size": sizes}, rules, layout, setting)
+
+
+def weights_simulation(
+    bars: Any, weights: Any, rules: FillRules, setting: Setting, *, rebalance: float | None
+) -> Simulation:
+    """Return the simulation of target weights; see `Portfolio.from_weights`."""
+    market = bars_of(bars, setting.price)
+    targets = aligned_weights(weights, market)
+    if rebalance is not None and (isinstance(rebalance, bool) or not rebalance > 0):
+        raise ConfigError(f"rebalance must be a whole number of bars or a drift between 0 and 1, got {rebalance!r}")
+    if rebalance is not None and rebalance >= 1:
+        if rebalance != int(rebalance):
+            raise ConfigError(f"rebalance must be a whole number of bars or a drift below 1, got {rebalance!r}")
+        targets = hold_between(targets, market.timeframe, int(rebalance))
+    layout, _ = layout_of(market.close.columns, market, share=True)
+    sizes = panel(targets)
+    drift = float(rebalance) if rebalance is not None and rebalance < 1 else 0.0
+    if drift:
+        sizes = panel(targets.ffill())
+    return _simulation(market, None, {"size": sizes, "drift": drift}, rules, layout, setting)
+
+
+def _simulation(
+    market: Bars,
+    codes: np.ndarray | None,
+    numbers: dict[str, Any],
+    rules: FillRules,
+    layout: Layout,
+    setting: Setting,
+) -> Simulation:
+    arrays = {
+        name: aligned_numbers(numbers.get(name), market, layout.columns, name)
+        for name in ("sl_stop", "tp_stop", "limit")
+    }
+    for name, values in arrays.items():
+        if (values < 0).any() or np.isinf(values).any():
+            raise ConfigError(f"{name} must be a fraction from 0 on or NaN (none), got {np.nanmin(values)}")
+    size = numbers["size"]
+    if codes is not None:
+        size = aligned_numbers(size, market, layout.columns, "size")
+        if (size < 0).any():
+            raise ConfigError("size must not be negative: signals say the direction (short_entries, direction='both')")
+    feed = feed_of(market, setting.price, setting.funding)
+    plan = Plan(
+        signal=_NO_SIGNALS if codes is None else codes,
+        size=_readonly(size),
+        reference=feed.close,
+        drift=float(numbers.get("drift", 0.0)),
+        **{name: _readonly(values) for name, values in arrays.items()},
+    )
+    notes = _notes(feed.last_row, market, rules, arrays)
+    return Simulation(market, feed, plan, rules, layout, _cash_of(setting.init_cash, layout), notes)
+
+
+def _readonly(values: np.ndarray) -> np.ndarray:
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
+def _cash_of(init_cash: Any, layout: Layout) -> np.ndarray:
+    cash = np.asarray(init_cash, dtype=np.float64)
+    if cash.ndim == 0:
+        cash = np.full(len(layout.accounts), float(cash))
+    if cash.shape != (len(layout.accounts),):
+        raise ShapeError(f"init_cash must be one number or one an account ({len(layout.accounts)}), got {cash.shape}")
+    if not (np.isfinite(cash).all() and (cash > 0).all()):
+        raise ConfigError(f"init_cash must be above 0 and finite, got {cash.min()}")
+    return cash
+
+
+def _notes(last_row: np.ndarray, market: Bars, rules: FillRules, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    notes = []
+    if any(not np.isnan(arrays[name]).all() for name in ("sl_stop", "tp_stop")):
+        told = "at their price, beyond it at the open" if rules.stop_exit_price == "stoplimit" else "with slippage"
+        notes.append(f"stops fill {told}; a bar that holds both counts as {rules.ambiguity}")
+    ended = [market.symbols[j] for j in np.flatnonzero(last_row >= 0)]
+    if ended:
+        kept = "kept at the last price" if rules.delisting == "hold" else "closed at the last price"
+        notes.append(f"{', '.join(ended[:5])} end before the bars do and are {kept}")
+    return tuple(notes)
+
+
+# ------------------------------------------------------------------------------------------------ signals
+def _common_columns(given: dict[str, tuple[np.ndarray, pd.Index]]) -> pd.Index:
+    (first, (_, columns)), *others = given.items()
+    for name, (_, labels) in others:
+        if not labels.equals(columns):
+            raise ShapeError(
+                f"{name} must have the columns of {first} ({len(columns)}: {list(columns[:4])}), got {len(labels)}: "
+                f"{list(labels[:4])}"
+            )
+    return columns
+
+
+def _signal_codes(signals: dict[str, np.ndarray], rules: FillRules) -> np.ndarray:
+    """Return the bits of every signal, uint8 of shape (n_times, n_columns)."""
+    direction = DIRECTION[rules.direction.lower()]
+    if direction == SHORT_ONLY:
+        bits = {"entries": _SHORT, "exits": _LEAVE_SHORT, "short_entries": _SHORT, "short_exits": _LEAVE_SHORT}
+    elif direction == LONG_ONLY:
+        bits = {"entries": _LONG, "exits": _LEAVE_LONG, "short_entries": _SHORT, "short_exits": _LEAVE_SHORT}
+    else:
+        leave = _LEAVE_LONG if "short_entries" in signals else _SHORT
+        bits = {"entries": _LONG, "exits": leave, "short_entries": _SHORT, "short_exits": _LEAVE_SHORT}
+    codes = np.zeros(next(iter(signals.values())).shape, dtype=np.uint8)
+    for name, values in signals.items():
+        codes |= values.view(np.uint8) * np.uint8(bits[name])
+    return codes
+
+
+def _refuse_percent_reversal(rules: FillRules, codes: np.ndarray) -> None:
+    reverses = rules.upon_opposite_entry in ("reverse", "reversereduce") and rules.accumulate is False
+    if rules.size_type == "percent" and reverses and (codes & _LONG).any() and (codes & _SHORT).any():
+        raise ConfigError(
+            "size_type='percent' cannot reverse a position: use 'targetpercent', or upon_opposite_entry='close'"
+        )
+
+
+def first_bars(bars: Any, price: Any) -> pd.DataFrame:
+    """Return entries at the first bar of each symbol from which an order can be filled."""
+    market = bars_of(bars, price)
+    delay = FillRules(price=price if isinstance(price, str) else "given").delay
+    fill = market.open if price == "next_open" else market.close
+    known = fill.notna().to_numpy()
+    entries = np.zeros(market.shape, dtype=bool)
+    for j in range(market.n_symbols):
+        rows = np.flatnonzero(known[:, j])
+        rows = rows[rows >= delay]
+        if len(rows):
+            entries[rows[0] - delay, j] = True
+    return pd.DataFrame(entries, index=market.index, columns=market.close.columns)
+
+
+# ------------------------------------------------------------------------------------------------ weights
+def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
+    """Return weights with the bars' index and columns; missing times hold (NaN).
+
+    Raises
+    ------
+    ShapeError
+        If symbols or times do not match.
+    DataError
+        If a weight is infinite.
+    """
+    if not isinstance(weights, pd.DataFrame):
+        raise ShapeError(
+            f"weights must be a DataFrame with one column a symbol and the bars' times as index, got "
+            f"{type(weights).__name__}"
+        )
+    symbols, known = bars.symbols, bars.close.columns
+    missing = [name for name in symbols if name not in weights.columns]
+    extra = [str(name) for name in weights.columns if name not in known]
+    if missing or extra or weights.columns.has_duplicates:
+        raise ShapeError(
+            f"weights must have one column for each of {bars.n_symbols} symbols, got {len(weights.columns)}: missing "
+            f"{', '.join(missing) or 'none'}, unknown {', '.join(extra) or 'none'}; "
+            "use bars.select or add a column of zeros"
+        )
+    frame = weights if weights.columns.equals(known) else weights[symbols]
+    if not all(kind == np.float64 for kind in frame.dtypes):
+        frame = frame.astype(np.float64)
+    if not frame.index.equals(bars.index):
+        frame = frame.set_axis(utc_index(frame.index, name="the weights' index"))
+        foreign = frame.index.difference(bars.index)
+        if len(foreign) or frame.index.has_duplicates:
+            first = foreign[0] if len(foreign) else frame.index[frame.index.duplicated()][0]
+            raise ShapeError(f"weights must lie at the bars' open times, each once; {first} does not")
+        frame = frame.reindex(bars.index)
+    values = frame.to_numpy()
+    if values.size and (np.fmax.reduce(values, axis=None) == np.inf or np.fmin.reduce(values, axis=None) == -np.inf):
+        raise DataError("weights must be numbers or NaN (hold), got an infinite one")
+    return frame
