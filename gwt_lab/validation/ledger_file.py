@@ -51,7 +51,6 @@ CREATE TABLE batches (
     hashes BLOB NOT NULL CHECK (length(hashes) = 8 * n), sharpes BLOB NOT NULL CHECK (length(sharpes) = 8 * n),
     signed BLOB NOT NULL, signatures BLOB NOT NULL CHECK (length(signatures) = length(signed) * n_buckets)
 );
-CREATE INDEX batches_of_setting ON batches (setting);
 """
 
 
@@ -76,7 +75,7 @@ class Evaluated:
 
 
 class _Known:
-    """The hashes of one setting that are in the file, kept sorted in few arrays."""
+    """The hashes of one study and data that are in the file, kept sorted in few arrays."""
 
     def __init__(self) -> None:
         self.last_batch = 0
@@ -95,21 +94,20 @@ class _Known:
 
     def wanted(self, hashes: UIntArray, kind: tuple[int, int]) -> npt.NDArray[np.bool_]:
         """Return which of the hashes are among the smallest that have a signature; only those are kept."""
-        lowest = np.sort(np.concatenate([self._lowest_signed.get(kind, hashes[:0]), hashes]))
+        lowest = np.unique(np.concatenate([self._lowest_signed.get(kind, hashes[:0]), hashes]))
         if len(lowest) <= MOST_SIGNATURES:
             return np.ones(len(hashes), dtype=bool)
         few: npt.NDArray[np.bool_] = hashes <= lowest[MOST_SIGNATURES - 1]
         return few
 
-    def add(self, batch: int, hashes: UIntArray, signed: UIntArray, kind: tuple[int, int]) -> None:
-        """Take in a batch of the file."""
+    def add(self, hashes: UIntArray, signed: UIntArray, kind: tuple[int, int]) -> None:
+        """Take in a batch of the file; taking it in twice does no harm."""
         self._sorted.append(np.sort(hashes))
         # merging only neighbours of like size keeps the work of many small batches small
         while len(self._sorted) > 1 and len(self._sorted[-2]) < 2 * len(self._sorted[-1]):
             self._sorted[-2:] = [np.sort(np.concatenate(self._sorted[-2:]), kind="stable")]
         lowest = np.concatenate([self._lowest_signed.get(kind, signed[:0]), signed])
-        self._lowest_signed[kind] = np.sort(lowest)[:MOST_SIGNATURES]
-        self.last_batch = batch  # last, so that a batch that was taken in by half is taken in again
+        self._lowest_signed[kind] = np.unique(lowest)[:MOST_SIGNATURES]
 
 
 class LedgerFile:
@@ -132,7 +130,7 @@ class LedgerFile:
     def _forget(self) -> None:
         self._settings: dict[int, int] = {}
         self._codes: set[tuple[int, str]] = set()
-        self._known: dict[int, _Known] = {}
+        self._known: dict[tuple[str, str], _Known] = {}
         self.kept.clear()
 
     # ------------------------------------------------------------------------------------------ open, close, fail
@@ -233,15 +231,17 @@ class LedgerFile:
                     setting = self._setting(db, trials)
                     if (setting, trials.code_hash) not in self._codes:
                         db.execute("INSERT OR IGNORE INTO codes VALUES (?, ?, ?)", (setting, trials.code_hash, now))
-                    known = self._look_up(db, setting)
+                    known = self._look_up(db, trials)
                     rows = known.new_rows(trials.hashes)
-                    added = self._append(db, (setting, now), trials, evaluated, rows) if len(rows) else None
+                    if len(rows):
+                        batch, *added = self._append(db, (setting, now), trials, evaluated, rows)
             except BaseException:
                 self._forget()  # what was remembered may have been rolled back
                 raise
             self._codes.add((setting, trials.code_hash))
-            if added is not None:
+            if len(rows):
                 known.add(*added)
+                known.last_batch = batch
             return len(rows)
 
     def _setting(self, db: sqlite3.Connection, trials: Trials) -> int:
@@ -257,17 +257,23 @@ class LedgerFile:
             self._settings[trials.setting] = int(found[0])
         return self._settings[trials.setting]
 
-    def _look_up(self, db: sqlite3.Connection, setting: int) -> _Known:
-        """Return what is in the file of one setting, with what other processes wrote since."""
-        known = self._known.setdefault(setting, _Known())
+    def _look_up(self, db: sqlite3.Connection, trials: Trials) -> _Known:
+        """Return what is in the file of one study and data, with what was written since by any process."""
+        group = (trials.study, trials.data)
+        known = self._known.setdefault(group, _Known())
+        newest = int(db.execute("SELECT coalesce(max(id), 0) FROM batches").fetchone()[0])
+        if newest == known.last_batch:
+            return known
+        # a cross join reads the new batches first, then their settings
         query = (
-            "SELECT id, n, n_observations, n_buckets, hashes, signed FROM batches "
-            "WHERE setting = ? AND id > ? ORDER BY id"
+            "SELECT n, n_observations, n_buckets, hashes, signed FROM batches CROSS JOIN settings "
+            "ON settings.id = batches.setting WHERE batches.id > ? AND study = ? AND data = ?"
         )
-        for batch, n, n_observations, n_buckets, stored, signed in db.execute(query, (setting, known.last_batch)):
+        for n, n_observations, n_buckets, stored, signed in db.execute(query, (known.last_batch, *group)):
             hashes = self.array(stored, "<u8", n)
             rows = self.array(signed, "<u4", len(signed) // 4)
-            known.add(batch, hashes, hashes[rows], (n_observations, n_buckets))
+            known.add(hashes, hashes[rows], (n_observations, n_buckets))
+        known.last_batch = newest
         return known
 
     def _append(
@@ -279,7 +285,7 @@ class LedgerFile:
         kind = (evaluated.n_observations, evaluated.signatures.shape[1])
         # positions among the new rows of those that have a signature
         have, among_signed, among_new = np.intersect1d(evaluated.rows, rows, assume_unique=True, return_indices=True)
-        wanted = self._known[setting].wanted(trials.hashes[have], kind)
+        wanted = self._known[trials.study, trials.data].wanted(trials.hashes[have], kind)
         signed = among_new[wanted]
         cursor = db.execute(
             "INSERT INTO batches (setting, created, code_hash, parameters, n, n_observations, n_buckets, "
