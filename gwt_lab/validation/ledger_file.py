@@ -234,13 +234,13 @@ class LedgerFile:
                     known = self._look_up(db, trials)
                     rows = known.new_rows(trials.hashes)
                     if len(rows):
-                        batch, *added = self._append(db, (setting, now), trials, evaluated, rows)
+                        batch, hashes, signed, kind = self._append(db, (setting, now), trials, evaluated, rows)
             except BaseException:
                 self._forget()  # what was remembered may have been rolled back
                 raise
             self._codes.add((setting, trials.code_hash))
             if len(rows):
-                known.add(*added)
+                known.add(hashes, signed, kind)
                 known.last_batch = batch
             return len(rows)
 
