@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.allocation.signal_rules import hold_between
+from gwt_lab.allocation.signal_rules import rebalance_rows
 from gwt_lab.backtest.inputs import (
     Layout,
     aligned_numbers,
@@ -16,10 +16,9 @@ from gwt_lab.backtest.inputs import (
     bars_of,
     feed_of,
     layout_of,
-    panel,
 )
 from gwt_lab.backtest.simulation import Simulation
-from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.errors import ConfigError, ShapeError
 from gwt_lab.market.account import Plan
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.orders import DIRECTION, LONG_ONLY, SHORT_ONLY
@@ -29,6 +28,7 @@ from gwt_lab.market.time import utc_index
 __all__ = ["Setting", "aligned_weights", "first_bars", "orders_simulation", "signals_simulation", "weights_simulation"]
 
 _NO_SIGNALS = np.empty((0, 0), dtype=np.uint8)
+_ALL_ROWS = np.empty(0, dtype=np.bool_)
 _LONG, _LEAVE_LONG, _SHORT, _LEAVE_SHORT = 1, 2, 4, 8
 
 
@@ -99,16 +99,16 @@ def weights_simulation(
     targets = aligned_weights(weights, market)
     if rebalance is not None and (isinstance(rebalance, bool) or not rebalance > 0):
         raise ConfigError(f"rebalance must be a whole number of bars or a drift between 0 and 1, got {rebalance!r}")
+    active, drift = _ALL_ROWS, 0.0
     if rebalance is not None and rebalance >= 1:
         if rebalance != int(rebalance):
             raise ConfigError(f"rebalance must be a whole number of bars or a drift below 1, got {rebalance!r}")
-        targets = hold_between(targets, market.timeframe, int(rebalance))
+        active = rebalance_rows(market.index, market.timeframe, int(rebalance))
+    elif rebalance is not None:
+        drift, targets = float(rebalance), targets.ffill()
     layout, _ = layout_of(market.close.columns, market, share=True)
-    sizes = panel(targets)
-    drift = float(rebalance) if rebalance is not None and rebalance < 1 else 0.0
-    if drift:
-        sizes = panel(targets.ffill())
-    return _simulation(market, None, {"size": sizes, "drift": drift}, rules, layout, setting)
+    numbers = {"size": targets.to_numpy(dtype=np.float64), "drift": drift, "active": active}
+    return _simulation(market, None, numbers, rules, layout, setting)
 
 
 def _simulation(
@@ -136,7 +136,8 @@ def _simulation(
         signal=_NO_SIGNALS if codes is None else codes,
         size=_readonly(size),
         reference=feed.close,
-        drift=float(numbers.get("drift", 0.0)),
+        drift=numbers.get("drift", 0.0),
+        active=numbers.get("active", _ALL_ROWS),
         **{name: _readonly(values) for name, values in arrays.items()},
     )
     notes = _notes(feed.last_row, market, rules, arrays)
@@ -231,8 +232,6 @@ def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
     ------
     ShapeError
         If symbols or times do not match.
-    DataError
-        If a weight is infinite.
     """
     if not isinstance(weights, pd.DataFrame):
         raise ShapeError(
@@ -258,7 +257,4 @@ def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
             first = foreign[0] if len(foreign) else frame.index[frame.index.duplicated()][0]
             raise ShapeError(f"weights must lie at the bars' open times, each once; {first} does not")
         frame = frame.reindex(bars.index)
-    values = frame.to_numpy()
-    if values.size and (np.fmax.reduce(values, axis=None) == np.inf or np.fmin.reduce(values, axis=None) == -np.inf):
-        raise DataError("weights must be numbers or NaN (hold), got an infinite one")
     return frame

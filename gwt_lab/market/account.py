@@ -72,6 +72,7 @@ class Plan(NamedTuple):
     means that `size` holds orders instead. The others have shape (n_times or 1, n_columns or 1); NaN in `size` is no
     order, NaN in a stop is no stop. `limit` is how far below (buy) or above (sell) the deciding close, `reference`, an
     entry rests, as a fraction. With a `drift` above 0 target shares are traded only when one is missed by that much.
+    `active`, of shape (n_times,), says which rows may hold a decision; of shape (0,) all may.
     """
 
     signal: np.ndarray
@@ -81,6 +82,7 @@ class Plan(NamedTuple):
     limit: np.ndarray
     reference: np.ndarray
     drift: float
+    active: np.ndarray
 
 
 class Terms(NamedTuple):
