@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,15 @@ from gwt_lab.market.orders import DIRECTION, LONG_ONLY, SHORT_ONLY
 from gwt_lab.market.rules import FillRules
 from gwt_lab.market.time import utc_index
 
-__all__ = ["Setting", "aligned_weights", "first_bars", "orders_simulation", "signals_simulation", "weights_simulation"]
+__all__ = [
+    "Setting",
+    "aligned_weights",
+    "events_simulation",
+    "first_bars",
+    "orders_simulation",
+    "signals_simulation",
+    "weights_simulation",
+]
 
 _NO_SIGNALS = np.empty((0, 0), dtype=np.uint8)
 _ALL_ROWS = np.empty(0, dtype=np.bool_)
@@ -89,6 +97,20 @@ def orders_simulation(
     sizes = aligned_numbers(size, market, layout.columns, "size")
     sizes = np.ascontiguousarray(np.broadcast_to(sizes, (market.n_times, len(layout.columns))))
     return _simulation(market, None, numbers | {"size": sizes}, rules, layout, setting)
+
+
+def events_simulation(bars: Any, rules: FillRules, setting: Setting) -> Simulation:
+    """Return a simulation without decisions, for an order function to write into; see `Portfolio.from_order_func`."""
+    market = bars_of(bars, setting.price)
+    layout, _ = layout_of(market.close.columns, market, share=True)
+    sized = "target" in rules.size_type.lower()
+    size, sl_stop, tp_stop, limit = (np.full(market.shape, np.nan) for _ in range(4))
+    codes = None if sized else np.zeros(market.shape, dtype=np.uint8)
+    given = {"size": size, "sl_stop": sl_stop, "tp_stop": tp_stop, "limit": limit}
+    simulation = _simulation(market, codes, given, rules, layout, setting)
+    # the function writes into these
+    plan = simulation.plan._replace(size=size, sl_stop=sl_stop, tp_stop=tp_stop, limit=limit)
+    return replace(simulation, plan=plan)
 
 
 def weights_simulation(

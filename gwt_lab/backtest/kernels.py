@@ -7,11 +7,26 @@ import math
 import numpy as np
 
 from gwt_lab.kernels import inner_kernel, kernel
-from gwt_lab.market.account import BASE, CASH, LAST, LIMIT, PEAK, POSITION, SL, TP, Book, Feed, Log, Plan, Terms
-from gwt_lab.market.bar import step_account
+from gwt_lab.market.account import (
+    BASE,
+    CASH,
+    LAST,
+    LIMIT,
+    PEAK,
+    POSITION,
+    SL,
+    TP,
+    Book,
+    Feed,
+    Log,
+    Plan,
+    Terms,
+    mark_bar,
+)
+from gwt_lab.market.bar import step_account, trade_account
 from gwt_lab.market.fills import held_after, mark_row, space_for, trade_targets, worth_of
 
-__all__ = ["all_finite_or_nan", "amounts_held", "simulate", "simulate_weights"]
+__all__ = ["advance", "all_finite_or_nan", "amounts_held", "simulate", "simulate_weights", "trade_at_close"]
 
 # fills that one column can have in one bar: time stop, order, limit, stop, liquidation, delisting
 _MOST_FILLS = 6
@@ -43,6 +58,28 @@ def _levels(j: int, held: np.ndarray, trails: bool) -> tuple[float, float]:
 
 
 @inner_kernel
+def _touches(
+    i: int, s: int, below: float, above: float, open_: np.ndarray, high: np.ndarray, low: np.ndarray, close: np.ndarray
+) -> bool:
+    """Return whether a bar reaches a level, or lacks a price by which one could tell."""
+    known = open_[i, s] + high[i, s] + low[i, s] + close[i, s]
+    lowest, highest = min(open_[i, s], low[i, s]), max(open_[i, s], high[i, s])
+    return math.isnan(known) or lowest <= below or highest >= above
+
+
+@inner_kernel
+def _is_eventful(feed: Feed, terms: Terms) -> bool:
+    """Return whether more than its stops can end or charge a position at any bar."""
+    return (
+        terms.time_stop > 0
+        or terms.maintenance > 0.0
+        or terms.delist
+        or feed.funding_open.size > 1
+        or feed.funding_inside.size > 1
+    )
+
+
+@inner_kernel
 def _coast(
     i: int, delay: int, account: int, j: int, feed: Feed, plan: Plan, terms: Terms, book: Book, cash: np.ndarray,
     value: np.ndarray,
@@ -63,11 +100,8 @@ def _coast(
         if _decides(i - delay, j, signal, size) and (len(active) == 0 or active[i - delay]):
             break
         price = close[i, s]
-        if watched:
-            known = open_[i, s] + high[i, s] + low[i, s] + price
-            lowest, highest = min(open_[i, s], low[i, s]), max(open_[i, s], high[i, s])
-            if math.isnan(known) or lowest <= below or highest >= above:
-                break
+        if watched and _touches(i, s, below, above, open_, high, low, close):
+            break
         if math.isnan(price):
             price = fill[i, s]
         if not math.isnan(price):
@@ -102,10 +136,7 @@ def _run_account(
     """Run an account from row `i`; return the row that comes next, before the end where the log is full."""
     n_times, first, active = len(value), book.first[account], plan.active
     n_columns = book.first[account + 1] - first
-    eventful = (
-        terms.time_stop > 0 or terms.maintenance > 0.0 or terms.delist
-        or feed.funding_open.size > 1 or feed.funding_inside.size > 1
-    )  # fmt: skip
+    eventful = _is_eventful(feed, terms)
     while i < n_times:
         if n_columns == 1 and (not eventful or book.held[first, POSITION] == 0.0):
             i = _coast(i, delay, account, first, feed, plan, terms, book, cash, value)
@@ -230,3 +261,44 @@ def amounts_held(fills: np.ndarray, amounts: np.ndarray) -> None:
             now[j] = held_after(now[j], fills[count, 2])
             count += 1
         amounts[i] = now
+
+
+@inner_kernel
+def _wakes(row: int, feed: Feed, terms: Terms, book: Book, horizon: int) -> int:
+    """Return the next row from `row` on that may change an account by itself, at most `horizon` rows ahead."""
+    wakes = min(row + horizon, len(feed.close))
+    for j in range(len(book.held)):
+        position = book.held[j, POSITION]
+        if not math.isnan(book.held[j, LIMIT]) or (position != 0.0 and _is_eventful(feed, terms)):
+            return row
+        below, above = _levels(j, book.held, terms.sl_trail)
+        if position == 0.0 or (math.isnan(below) and math.isnan(above)):
+            continue
+        i, s = row, book.symbol_of[j]
+        while i < wakes and not _touches(i, s, below, above, feed.open, feed.high, feed.low, feed.close):
+            i += 1
+        wakes = i
+    return wakes
+
+
+@kernel
+def advance(
+    row: int, stop: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, horizon: int
+) -> int:
+    """Let the rows from `row` to `stop - 1` happen to one account; return the next row that may change it by itself.
+
+    The rows before the last are known to change nothing but prices. The row returned is at most `horizon` rows ahead.
+    """
+    for i in range(row, stop):
+        if i == stop - 1:
+            step_account(i, i - delay, 0, feed, plan, terms, book, log)
+        mark_bar(i, feed, book)
+    return _wakes(stop, feed, terms, book, horizon)
+
+
+@kernel
+def trade_at_close(i: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, horizon: int) -> int:
+    """Fill what was decided at the close of row `i`, which has happened otherwise; return what `advance` returns."""
+    trade_account(i, i, 0, feed, plan, terms, book, log)
+    mark_bar(i, feed, book)
+    return _wakes(i + 1, feed, terms, book, horizon)

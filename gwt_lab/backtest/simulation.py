@@ -10,12 +10,12 @@ import numpy as np
 from gwt_lab.backtest import kernels
 from gwt_lab.backtest.inputs import Layout
 from gwt_lab.errors import DataError
-from gwt_lab.market.account import CASH, FUNDING, LIMIT, N_FILL, N_HELD, N_MONEY, SL, TP, Book, Feed, Log, Plan
+from gwt_lab.market.account import FUNDING, N_FILL, Feed, Log, Plan, empty_book
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.orders import BOTH, DIRECTION
 from gwt_lab.market.rules import FillRules
 
-__all__ = ["Paths", "Simulation", "empty_book"]
+__all__ = ["Paths", "Simulation"]
 
 _NO_FILLS = np.empty((0, N_FILL))
 _FIRST_LOG = 4_096
@@ -32,16 +32,6 @@ class Paths(NamedTuple):
     value: np.ndarray
     fills: np.ndarray | None
     funding: np.ndarray
-
-
-def empty_book(init_cash: np.ndarray, symbol_of: np.ndarray, first: np.ndarray) -> Book:
-    """Return accounts that hold nothing but cash."""
-    money = np.zeros((len(init_cash), N_MONEY))
-    money[:, CASH] = init_cash
-    held = np.zeros((len(symbol_of), N_HELD))
-    held[:, [SL, TP, LIMIT]] = np.nan
-    n_columns = len(symbol_of)
-    return Book(money, held, symbol_of, first, np.empty(n_columns), np.empty(n_columns, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gwt_lab.kernels import inner_kernel
+from gwt_lab.kernels import inner_kernel, kernel
 from gwt_lab.market import orders as words
 from gwt_lab.market.fills import _LOT_SLACK, held_after, price_paid
 
@@ -24,10 +24,12 @@ __all__ = [
     "Plan",
     "Terms",
     "account_worth",
+    "empty_book",
     "fill",
     "mark_bar",
     "pick",
     "roll_tier",
+    "worth_of_accounts",
 ]
 
 # columns of Book.money
@@ -35,10 +37,10 @@ CASH, SHORT_DEBT, FUNDING, TRADED, TIER_DAY = range(5)
 TIER_DAYS = 30
 N_MONEY = 5 + TIER_DAYS
 # columns of Book.held
-# BASE and PEAK are the prices that target and stop count from; LEFT the bars until the time stop; LIMIT_ROW the row of
-# the plan that a resting order came from
-POSITION, DEBT, LAST, BASE, PEAK, SL, TP, LEFT, LIMIT, LIMIT_SIZE, LIMIT_LEFT, LIMIT_ROW, STOPPED = range(13)
-N_HELD = 13
+# BASE and PEAK are the prices that target and stop count from, LEFT the bars until the time stop, LIMIT_SL and LIMIT_TP
+# the stops of a resting order
+POSITION, DEBT, LAST, BASE, PEAK, SL, TP, LEFT, LIMIT, LIMIT_SIZE, LIMIT_LEFT, LIMIT_SL, LIMIT_TP, STOPPED = range(14)
+N_HELD = 14
 # columns of Log.fills: row, column, signed amount, price paid, fee, kind
 N_FILL = 6
 # positions in Terms.rates
@@ -137,6 +139,16 @@ class Log(NamedTuple):
     written: np.ndarray
 
 
+def empty_book(init_cash: np.ndarray, symbol_of: np.ndarray, first: np.ndarray) -> Book:
+    """Return accounts that hold nothing but cash."""
+    money = np.zeros((len(init_cash), N_MONEY))
+    money[:, CASH] = init_cash
+    held = np.zeros((len(symbol_of), N_HELD))
+    held[:, [SL, TP, LIMIT]] = np.nan
+    n_columns = len(symbol_of)
+    return Book(money, held, symbol_of, first, np.empty(n_columns), np.empty(n_columns, dtype=np.int64))
+
+
 # ------------------------------------------------------------------------------------------------ small rules
 @inner_kernel
 def pick(array: np.ndarray, row: int, column: int) -> float:
@@ -151,6 +163,15 @@ def account_worth(book: Book, account: int) -> float:
     for j in range(book.first[account], book.first[account + 1]):
         if book.held[j, POSITION] != 0.0:
             worth += book.held[j, POSITION] * book.held[j, LAST]
+    return worth
+
+
+@kernel
+def worth_of_accounts(book: Book) -> np.ndarray:
+    """Return what each account is worth at the last known prices, shape (n_accounts,)."""
+    worth = np.empty(len(book.money))
+    for account in range(len(worth)):
+        worth[account] = account_worth(book, account)
     return worth
 
 

@@ -12,14 +12,14 @@ import math
 from gwt_lab.kernels import inner_kernel
 from gwt_lab.market import account as state
 from gwt_lab.market import orders as words
-from gwt_lab.market.account import Book, Feed, Log, Plan, Terms, fill, pick
+from gwt_lab.market.account import Book, Feed, Log, Terms, fill
 
 __all__ = ["after_fill", "close_column", "watch_account"]
 
 
 @inner_kernel
-def after_fill(k: int, j: int, before: float, price: float, plan: Plan, terms: Terms, book: Book) -> None:
-    """Set, move or clear a column's stops after an order decided at row `k` was filled.
+def after_fill(j: int, before: float, price: float, stop: float, target: float, terms: Terms, book: Book) -> None:
+    """Set, move or clear a column's stops after an order of its own was filled.
 
     Stops count from the order's price before slippage. Where a position grows, new stops replace the old ones.
     """
@@ -30,7 +30,6 @@ def after_fill(k: int, j: int, before: float, price: float, plan: Plan, terms: T
         return
     opened = before == 0.0 or (before > 0.0) != (after > 0.0)
     grown = abs(after) > abs(before)
-    stop, target = pick(plan.sl_stop, k, j), pick(plan.tp_stop, k, j)
     if opened or (grown and not math.isnan(stop)):
         held[state.PEAK], held[state.SL] = price, stop
     if opened or (grown and not math.isnan(target)):
@@ -64,7 +63,7 @@ def _range(i: int, s: int, feed: Feed) -> tuple[float, float, float]:
 
 
 @inner_kernel
-def _limit(i: int, account: int, j: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log) -> bool:
+def _limit(i: int, account: int, j: int, feed: Feed, terms: Terms, book: Book, log: Log) -> bool:
     """Fill a resting order if the bar reached it; return whether it was filled inside the bar."""
     held = book.held[j]
     limit, size = held[state.LIMIT], held[state.LIMIT_SIZE]
@@ -86,7 +85,7 @@ def _limit(i: int, account: int, j: int, feed: Feed, plan: Plan, terms: Terms, b
     held[state.LIMIT] = math.nan
     order = (size, math.nan, words.BOTH)
     if fill(i, account, j, order, price, words.LIMIT, False, feed, terms, book, log) != 0.0:
-        after_fill(int(held[state.LIMIT_ROW]), j, before, price, plan, terms, book)
+        after_fill(j, before, price, held[state.LIMIT_SL], held[state.LIMIT_TP], terms, book)
     return not at_open
 
 
@@ -176,11 +175,11 @@ def _liquidate(i: int, account: int, share: float, feed: Feed, terms: Terms, boo
 
 @inner_kernel
 def _watch_column(
-    i: int, account: int, j: int, liquidated: float, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log
+    i: int, account: int, j: int, liquidated: float, feed: Feed, terms: Terms, book: Book, log: Log
 ) -> None:
     held, late = book.held[j], False
     if not math.isnan(held[state.LIMIT]):
-        late = _limit(i, account, j, feed, plan, terms, book, log)
+        late = _limit(i, account, j, feed, terms, book, log)
     if held[state.POSITION] == 0.0 or (math.isnan(held[state.SL]) and math.isnan(held[state.TP])):
         return
     opened, low, high = _range(i, book.symbol_of[j], feed)
@@ -197,7 +196,7 @@ def _watch_column(
 
 
 @inner_kernel
-def watch_account(i: int, account: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log) -> None:
+def watch_account(i: int, account: int, feed: Feed, terms: Terms, book: Book, log: Log) -> None:
     """Let limits, stops and liquidation of an account happen inside bar `i`."""
     first, last = book.first[account], book.first[account + 1]
     liquidated = math.inf
@@ -207,7 +206,7 @@ def watch_account(i: int, account: int, feed: Feed, plan: Plan, terms: Terms, bo
         held = book.held[j]
         held[state.STOPPED] = 0.0
         if held[state.POSITION] != 0.0 or not math.isnan(held[state.LIMIT]):
-            _watch_column(i, account, j, liquidated, feed, plan, terms, book, log)
+            _watch_column(i, account, j, liquidated, feed, terms, book, log)
     if terms.maintenance > 0.0:
         liquidated = _liquidation(i, account, feed, terms, book)
         if liquidated <= 1.0:
