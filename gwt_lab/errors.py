@@ -9,6 +9,7 @@
     ├── UnknownNameError (LookupError)    a symbol, timeframe, metric, strategy or catalog name that does not exist
     ├── ConfigError (ValueError)          a setting that is missing, unknown or out of range
     ├── CatalogError (OSError)            a catalog that is damaged, read-only or full
+    ├── LedgerError (OSError)             a trial ledger that is damaged, read-only, full or held by another process
     ├── VenueError (ConnectionError)      an exchange that answers wrongly or not at all
     ├── NotFittedError (RuntimeError)     a model asked to predict before it was trained
     ├── CausalityError (ValueError)       a function that looks into the future
@@ -30,6 +31,7 @@ __all__ = [
     "GateError",
     "GwtLabError",
     "ImportRefused",
+    "LedgerError",
     "MissingExtraError",
     "NotFittedError",
     "ShapeError",
@@ -64,6 +66,10 @@ class ConfigError(GwtLabError, ValueError):
 
 class CatalogError(GwtLabError, OSError):
     """The catalog is damaged, read-only or full."""
+
+
+class LedgerError(GwtLabError, OSError):
+    """The trial ledger is damaged, read-only, full or held by another process."""
 
 
 class VenueError(GwtLabError, ConnectionError):
