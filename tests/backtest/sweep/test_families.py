@@ -1,0 +1,118 @@
+"""Families give the signals of their plain twins, and the fused account of them is the account of those signals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwt_lab.backtest.sweep.families import (
+    FAMILIES,
+    SweepRules,
+    evaluate,
+    evaluate_signals,
+    prepare,
+)
+from gwt_lab.errors import ConfigError, ShapeError
+from gwt_lab.strategies.ma_cross import crossings, window_mean
+from tests.oracles.sweep import ma_cross_signals
+from tests.oracles.sweep_markets import market_of, random_signals, sweep_market
+
+PAIRS = [(2, 5), (5, 20), (1, 3), (20, 5), (30, 64), (63, 64), (100, 400), (3, 2)]
+MARKETS = {
+    "plain": sweep_market(1, 300, 2),
+    "holes": sweep_market(2, 300, 2, holes=0.05),
+    "tiny": sweep_market(3, 150, scale=1e-8),
+    "large": sweep_market(4, 150, scale=1e6),
+    "ticks": sweep_market(5, 400, scale=1.0, tick=0.01),
+    "coarse ticks": sweep_market(6, 400, scale=1.0, tick=0.25, vol=0.05),
+    "two bars": sweep_market(7, 2),
+    "one bar": sweep_market(8, 1),
+    "64 bars": sweep_market(9, 64),
+    "constant": market_of({name: np.full((1, 200), 0.1) for name in ("open", "high", "low", "close")}),
+}
+
+
+@pytest.mark.parametrize("label", MARKETS)
+def test_moving_averages_cross_as_exact_fractions_do(label):
+    market = MARKETS[label]
+    for fast, slow in PAIRS:
+        entries, exits = FAMILIES["ma_cross"].signals(market, fast=fast, slow=slow)
+        for j, close in enumerate(market.close):
+            up, down = ma_cross_signals(close, fast, slow)
+            np.testing.assert_array_equal(entries[j], up, err_msg=f"{fast}, {slow}")
+            np.testing.assert_array_equal(exits[j], down, err_msg=f"{fast}, {slow}")
+
+
+@pytest.mark.parametrize("label", ["plain", "holes", "tiny", "large"])
+def test_moving_averages_cross_where_the_registered_strategy_does(label):
+    # away from ties, which these markets do not have
+    market = MARKETS[label]
+    close = np.ascontiguousarray(market.close.T)
+    for fast, slow in [pair for pair in PAIRS if pair[0] < pair[1]]:
+        entries, exits = FAMILIES["ma_cross"].signals(market, fast=fast, slow=slow)
+        crossed = crossings(window_mean(close, fast), window_mean(close, slow), slow - 1).T
+        np.testing.assert_array_equal(entries, crossed == 1)
+        np.testing.assert_array_equal(exits, crossed == -1)
+
+
+def test_a_side_is_forgotten_after_as_many_ties_as_the_longer_window_has():
+    for ties, expected in ((1, True), (3, True), (4, False), (30, False)):
+        # below, then equal closes, of which the first three still see the fall, then up
+        close = np.array([[5.0, 4.0, 3.0, 2.0, *[1.0] * (ties + 3), 2.0, 3.0]])
+        market = market_of({name: close.copy() for name in ("open", "high", "low", "close")})
+        entries, _ = FAMILIES["ma_cross"].signals(market, fast=2, slow=4)
+        up, _ = ma_cross_signals(close[0], 2, 4)
+        assert entries[0].tolist() == up
+        assert entries.any() == expected
+
+
+def assert_family_equals_its_signals(family, market, table, rules):
+    params = table.to_numpy(dtype=np.float64)
+    family.check(table)
+    shared = prepare(family, market, params, rules)
+    acc, edges = evaluate(family, market, params, rules, shared=shared, n_edges=5)
+    own, own_edges = evaluate(family, market, params, rules, n_edges=5)
+    np.testing.assert_array_equal(acc, own)
+    np.testing.assert_array_equal(edges, own_edges)
+    half = slice(len(params) // 2, None)
+    np.testing.assert_array_equal(acc[half], evaluate(family, market, params[half], rules, shared=shared, n_edges=5)[0])
+    for row in range(len(params)):
+        signals = family.signals(market, **table.iloc[row].to_dict())
+        alone, alone_edges = evaluate_signals(market, *signals, rules, n_edges=5)
+        np.testing.assert_array_equal(acc[row], alone[0])
+        np.testing.assert_array_equal(edges[row], alone_edges[0])
+
+
+@pytest.mark.parametrize("rules", [SweepRules(), SweepRules(price="close", direction="both", sl_stop=0.02)])
+def test_fused_equals_its_signals(rules):
+    table = pd.DataFrame(PAIRS, columns=["fast", "slow"])
+    for market in MARKETS.values():
+        assert_family_equals_its_signals(FAMILIES["ma_cross"], market, table, rules)
+
+
+def test_blocks_of_combinations_change_nothing(monkeypatch):
+    table = pd.DataFrame(PAIRS, columns=["fast", "slow"])
+    market, family, rules = MARKETS["holes"], FAMILIES["ma_cross"], SweepRules()
+    whole, _ = evaluate(family, market, table.to_numpy(), rules)
+    monkeypatch.setattr("gwt_lab.backtest.sweep.families._BLOCK_BYTES", 1)
+    np.testing.assert_array_equal(whole, evaluate(family, market, table.to_numpy(), rules)[0])
+
+
+def test_wrong_parameters_are_named():
+    check = FAMILIES["ma_cross"].check
+    with pytest.raises(ConfigError, match="fast and slow must differ; combination 1 has fast=5, slow=5"):
+        check(pd.DataFrame({"fast": [5, 5], "slow": [10, 5]}))
+    with pytest.raises(ConfigError, match="fast must be a whole number of bars, 1 or more; combination 0 has fast=2.5"):
+        check(pd.DataFrame({"fast": [2.5, 5], "slow": [10, 5]}))
+    with pytest.raises(ConfigError, match="combination 2 has fast=1, slow=0"):
+        check(pd.DataFrame({"fast": [2, 1, 1], "slow": [10, 5, 0]}))
+    with pytest.raises(ConfigError, match="slow must be a whole number"):
+        check(pd.DataFrame({"fast": [2.0], "slow": [np.nan]}))
+
+
+def test_signals_of_the_wrong_shape_are_refused():
+    market = MARKETS["plain"]
+    entries, exits = random_signals(0, market)
+    with pytest.raises(ShapeError, match=r"entries must be bool of shape \(2, 300\), got bool of shape \(2, 299\)"):
+        evaluate_signals(market, entries[:, 1:], exits, SweepRules())
+    with pytest.raises(ShapeError, match="exits must be bool"):
+        evaluate_signals(market, entries, exits.astype(float), SweepRules())
