@@ -14,6 +14,12 @@ __all__ = ["dask_scheduler"]
 
 # chunks in flight for every thread of the cluster
 _AHEAD = 3
+# a cluster of our own: this machine alone, no dashboard
+_QUIET: dict[str, Any] = {
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+    "scheduler_kwargs": {"dashboard": False},
+}
 # how often the data is sent again after all workers that held it were lost
 _SENDINGS = 5
 
@@ -43,7 +49,7 @@ def dask_scheduler(client: Any) -> Scheduler:
             current = distributed.get_client()
         except ValueError:
             with (
-                distributed.LocalCluster(n_workers=n_threads, threads_per_worker=1, dashboard_address=None) as cluster,
+                distributed.LocalCluster(n_workers=n_threads, threads_per_worker=1, **_QUIET) as cluster,
                 distributed.Client(cluster) as own,
             ):
                 _run(own, work, chunks, done)

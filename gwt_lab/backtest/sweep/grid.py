@@ -210,7 +210,9 @@ def _from_frame(frame: pd.DataFrame, off: set[str]) -> Axes:
     names = _names(frame.columns)
     levels, codes = [], []
     for name in names:
-        column = _level(name, frame[name].tolist(), name in off)
+        column = frame[name].to_numpy()
+        if not (column.dtype.kind in "iuf" and np.isfinite(column).all()):
+            column = _level(name, frame[name].tolist(), name in off)
         code, level = pd.factorize(column, sort=column.dtype.kind != "O", use_na_sentinel=False)
         levels.append(np.asarray(level))
         codes.append(code.astype(np.int32))

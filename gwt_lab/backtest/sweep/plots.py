@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_heatmap", "plot_volume"]
 
-_NAIVE, _PLATEAU = "#d62728", "#111111"
+_INK, _HALO = "#111111", "#ffffff"
 _MOST_CELLS = 250_000
 
 
@@ -33,7 +33,7 @@ def plot_heatmap(result: SweepResult, x: str, y: str, metric: str, *, symbol: st
             x=_axis(drawn.columns),
             y=_axis(drawn.index),
             z=values,
-            colorbar={"title": {"text": _label(metric), "side": "right"}},
+            colorbar={"title": {"text": _label(metric), "side": "top"}},
             hoverongaps=False,
             hovertemplate=f"{x} %{{x}}<br>{y} %{{y}}<br>{_label(metric)} %{{z:.4g}}<extra></extra>",
             **_colours(values),
@@ -61,22 +61,20 @@ def plot_volume(result: SweepResult, x: str, y: str, z: str, metric: str, *, sym
     colour = _colours(values)
     if len(frame) == np.prod(sizes) and min(sizes) > 1 and np.isfinite(values).all():
         low, high = float(values.min()), float(values.max())
-        limits = {
-            "isomin": colour.pop("zmin", low),
-            "isomax": colour.pop("zmax", high),
-        }
-        colour.pop("zmid", None)
-        trace = go.Volume(**places, value=values, opacity=0.12, surface_count=15, **limits, **colour)
-        trace.colorbar = {"title": {"text": _label(metric), "side": "right"}}
+        limits = {f"c{name[1:]}": value for name, value in colour.items() if name != "colorscale"}
+        limits |= {"isomin": low, "isomax": high, "colorscale": colour["colorscale"]}
+        trace = go.Volume(**places, value=values, opacity=0.2, surface_count=21, **limits)
+        trace.colorbar = {"title": {"text": _label(metric), "side": "top"}}
     else:
         limits = {f"c{name[1:]}": value for name, value in colour.items() if name != "colorscale"}
         marker = {"size": 4, "color": values, "colorscale": colour["colorscale"], "showscale": True, **limits}
-        marker["colorbar"] = {"title": {"text": _label(metric), "side": "right"}}
+        marker["colorbar"] = {"title": {"text": _label(metric), "side": "top"}}
         trace = go.Scatter3d(**places, mode="markers", marker=marker)
     figure = go.Figure(trace)
     _layout(figure, result, f"{_label(metric)} of {result.strategy}", [reduced])
     figure.update_layout(
-        scene={"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, "zaxis": {"title": {"text": z}}}
+        scene_camera={"eye": {"x": 1.6, "y": 1.6, "z": 1.1}},
+        scene={"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, "zaxis": {"title": {"text": z}}},
     )
     return figure
 
@@ -108,7 +106,7 @@ def _reduced(result: SweepResult, names: list[str], metric: str, symbol: str | N
 def _mark(figure: Any, table: pd.Series, x: str, y: str, plateau: bool) -> str:
     """Mark the best cell and the cell with the best surroundings; return what they are in words."""
     best = table.idxmax()
-    _point(figure, best[1], best[0], "highest", {"symbol": "x-thin", "size": 13, "color": _NAIVE})
+    _point(figure, best[1], best[0], "highest", "x-thin", 12)
     said = f"highest {table.max():.4g} at {x} {_plain(best[1])}, {y} {_plain(best[0])}"
     if not plateau:
         return said
@@ -118,19 +116,22 @@ def _mark(figure: Any, table: pd.Series, x: str, y: str, plateau: bool) -> str:
         return f"{said}; no plateau: the grid has no neighbours"
     place = int(np.nanargmax(scores))
     flat = table.index[place]
-    _point(figure, flat[1], flat[0], "plateau", {"symbol": "circle-open", "size": 17, "color": _PLATEAU})
+    _point(figure, flat[1], flat[0], "plateau", "circle-open", 18)
     return f"{said}; plateau {table.iloc[place]:.4g} at {x} {_plain(flat[1])}, {y} {_plain(flat[0])}"
 
 
-def _point(figure: Any, x: Any, y: Any, name: str, marker: dict[str, Any]) -> None:
-    figure.add_scatter(
-        x=[_plain(x)],
-        y=[_plain(y)],
-        mode="markers",
-        name=name,
-        marker=marker | {"line": {"width": 3, "color": marker["color"]}},
-        hoverinfo="skip",
-    )
+def _point(figure: Any, x: Any, y: Any, name: str, symbol: str, size: int) -> None:
+    """Mark a cell in black with a white rim, so that it is seen on every colour."""
+    for colour, width in ((_HALO, 6), (_INK, 3)):
+        figure.add_scatter(
+            x=[_plain(x)],
+            y=[_plain(y)],
+            mode="markers",
+            name=name,
+            marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": colour}},
+            showlegend=colour == _INK,
+            hoverinfo="skip",
+        )
 
 
 def _axis(labels: pd.Index) -> list[Any]:
@@ -174,5 +175,5 @@ def _layout(figure: Any, result: SweepResult, title: str, subtitle: list[str]) -
         width=860,
         height=600,
         margin={"l": 70, "r": 20, "t": 115, "b": 60},
-        legend={"orientation": "h", "y": 1.0, "x": 1.0, "xanchor": "right", "yanchor": "bottom"},
+        legend={"orientation": "h", "y": -0.1, "x": 1.0, "xanchor": "right", "yanchor": "top"},
     )

@@ -108,7 +108,7 @@ class ChunkStore:
         parts = []
         for file in sorted(self.folder.glob("part-*.npz")):
             try:
-                with np.load(file, allow_pickle=False) as held:
+                with file.open("rb") as opened, np.load(opened, allow_pickle=False) as held:
                     parts.append((held["rows"], held["values"], held["edge_rows"], held["edges"]))
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 continue
