@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -177,7 +178,7 @@ def plain_sweep_metrics(account: PlainAccount, bars_per_year: float) -> dict[str
     """Return every metric by its definition."""
     start, values = account.rules.init_cash, account.values
     path = [start, *values]
-    returns = [after / before - 1 if before != 0 else 0.0 for before, after in zip(path, path[1:], strict=False)]
+    returns = [after / before - 1 if before != 0 else 0.0 for before, after in itertools.pairwise(path)]
     n = len(returns)
     mean = math.fsum(returns) / n
     spread = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (n - 1)) if n > 1 else math.nan
@@ -252,3 +253,124 @@ def crossings_of(left, right, patience: int, tie: float = 1e-12) -> tuple[list[b
 def ma_cross_signals(close, fast: int, slow: int) -> tuple[list[bool], list[bool]]:
     """Return entries and exits of the crossing of two simple averages, from exact fractions."""
     return crossings_of(exact_means(close, fast), exact_means(close, slow), max(fast, slow) - 1)
+
+
+def exponential(values, window: int, share: float) -> list[float]:
+    """Return an average that begins as the mean of the first `window` values after every hole."""
+    out: list[float] = []
+    run: list[float] = []
+    for value in values:
+        run = [] if missing(value) else [*run, value]
+        if len(run) < window:
+            out.append(math.nan)
+        elif len(run) == window:
+            out.append(math.fsum(run) / window)
+        else:
+            out.append(out[-1] + share * (value - out[-1]))
+    return out
+
+
+def windows_of(values, window: int) -> list[list[float] | None]:
+    """Return the last `window` values of every bar, None where one is missing."""
+    out: list[list[float] | None] = []
+    for bar in range(len(values)):
+        part = values[bar - window + 1 : bar + 1] if bar >= window - 1 else [math.nan]
+        out.append(None if any(missing(x) for x in part) else part)
+    return out
+
+
+def deviation(part: list[float] | None, lost: int) -> float:
+    if part is None:
+        return math.nan
+    mean = sum(map(Fraction, part), Fraction(0)) / len(part)
+    return math.sqrt(sum(((Fraction(x) - mean) ** 2 for x in part), Fraction(0)) / (len(part) - lost))
+
+
+def strength(close, window: int) -> list[float]:
+    """Return Wilder's relative strength index."""
+    changes = [math.nan] + [b - a for a, b in itertools.pairwise(close)]
+    gains = exponential([math.nan if missing(x) else max(x, 0.0) for x in changes], window, 1 / window)
+    losses = exponential([math.nan if missing(x) else max(-x, 0.0) for x in changes], window, 1 / window)
+    return [
+        math.nan if missing(g) else (50.0 if g + l == 0 else 100 * g / (g + l))
+        for g, l in zip(gains, losses, strict=True)  # noqa: E741
+    ]
+
+
+def beyond(values, levels, sign: int) -> list[bool]:
+    """Return where values lie above (1) or below (-1) levels, by more than a tie."""
+    return [sign * (a - b) > 1e-12 * abs(b) for a, b in zip(values, levels, strict=True)]
+
+
+def _floats(means) -> list[float]:
+    return [math.nan if x is None else float(x) for x in means]
+
+
+def ema_cross_signals(bars, fast, slow):
+    fast_row, slow_row = (exponential(bars["close"], n, 2 / (n + 1)) for n in (fast, slow))
+    return crossings_of(fast_row, slow_row, max(fast, slow) - 1)
+
+
+def macd_signals(bars, fast, slow, signal):
+    fast_row, slow_row = (exponential(bars["close"], n, 2 / (n + 1)) for n in (fast, slow))
+    line = exponential([a - b for a, b in zip(fast_row, slow_row, strict=True)], signal, 2 / (signal + 1))
+    return crossings_of(fast_row, [a + b for a, b in zip(slow_row, line, strict=True)], slow + signal - 1)
+
+
+def rsi_signals(bars, window, lower, upper):
+    row = strength(bars["close"], window)
+    return beyond(row, [lower] * len(row), -1), beyond(row, [upper] * len(row), 1)
+
+
+def zscore_signals(bars, window, entry, exit):
+    close = bars["close"]
+    means = _floats(exact_means(close, window))
+    spreads = [deviation(part, 0) for part in windows_of(close, window)]
+    low, high = ([m - k * d for m, d in zip(means, spreads, strict=True)] for k in (entry, exit))
+    return beyond(close, low, -1), beyond(close, high, 1)
+
+
+def bollinger_signals(bars, window, width):
+    return zscore_signals(bars, window, width, 0.0)
+
+
+def donchian_signals(bars, entry, exit):
+    def before(values, window, pick):
+        parts = [None, *windows_of(values, window)[:-1]]
+        return [math.nan if part is None else pick(part) for part in parts]
+
+    close = bars["close"]
+    return beyond(close, before(bars["high"], entry, max), 1), beyond(close, before(bars["low"], exit, min), -1)
+
+
+def momentum_signals(bars, window, threshold):
+    close = bars["close"]
+    growth = [close[i] / close[i - window] if i >= window else math.nan for i in range(len(close))]
+    return beyond(growth, [1 + threshold] * len(close), 1), beyond(growth, [1 - threshold] * len(close), -1)
+
+
+def volatility_filter_signals(bars, fast, slow, vol_window, max_vol, bars_per_year=8760.0):
+    close = bars["close"]
+    up, down = ma_cross_signals(close, fast, slow)
+    returns = [math.nan] + [b / a - 1 for a, b in itertools.pairwise(close)]
+    row = [deviation(part, 1) * math.sqrt(bars_per_year) for part in windows_of(returns, vol_window)]
+    calm, wild = (beyond(row, [max_vol] * len(row), sign) for sign in (-1, 1))
+    return [a and b for a, b in zip(up, calm, strict=True)], [a or b for a, b in zip(down, wild, strict=True)]
+
+
+def best_returns_weights(close, window, top, every, bottom, steps):
+    """Return target weights, rows of bars; `close` are rows of bars, None holds."""
+    out = []
+    for bar, row in enumerate(close):
+        weights = [math.nan] * len(row)
+        if steps[bar] % every == 0 and bar >= window:
+            scores = [(now / then, -j) for j, (now, then) in enumerate(zip(row, close[bar - window], strict=True))]
+            ranked = sorted((score for score in scores if not missing(score[0])), reverse=True)
+            if len(ranked) >= top + bottom:
+                weights = [0.0] * len(row)
+                for _, j in ranked[:top]:
+                    weights[-j] = (0.5 if bottom else 1.0) / top
+                for _, j in ranked[len(ranked) - bottom :]:
+                    weights[-j] = -0.5 / bottom
+        out.append(weights)
+    return out

@@ -1,9 +1,9 @@
 """The fused account: signals as words in, a row of sums out, nothing of the length of the bars in between.
 
-The account walks from order to order. A stretch of bars without a position costs nothing. A stretch in which all cash is
-in the position has the market's own returns, whose sums over any stretch are differences of running sums (kept in twice
-the precision, so that no digit is lost whatever happened before), and only its deepest fall needs a look at the bars,
-eight at a time. Shorts are walked bar by bar.
+The account walks from order to order. A stretch of bars without a position costs nothing. A stretch in which all cash
+is in the position has the market's own returns, whose sums over any stretch are differences of running sums (kept in
+twice the precision, so that no digit is lost whatever happened before), and only its deepest fall needs a look at the
+bars, eight at a time. Shorts are walked bar by bar.
 
 The rule at an order is `market.fills.fill_order`; what a sale may open short is `largest_short`, when a stop is hit
 `stop_hit`.
@@ -20,7 +20,7 @@ from gwt_lab.backtest.sweep.fused_words import LANES, lowest_and_highest, traili
 from gwt_lab.kernels import kernel
 from gwt_lab.market.fills import fill_order
 
-__all__ = ["N_SUMS", "largest_short", "running_sums", "simulate", "simulate_many", "stop_hit"]
+__all__ = ["N_SUMS", "book_value", "largest_short", "running_sums", "simulate", "simulate_many", "stop_hit"]
 
 # Running sums of a symbol: returns, their squares, squares of losses, marks; each with its lost digits beside it.
 N_SUMS = 8
@@ -32,8 +32,8 @@ PESSIMISTIC, NEUTRAL, OPTIMISTIC = 0, 1, 2
 INIT_CASH, DELAY, DIRECTION, HAS_STOPS, LOSS, GAIN, TRAIL, TIME_STOP, AMBIGUITY, N_SETUP = range(10)
 # Places in what the loop knows of the stops of an open position.
 LOSS_BASE, GAIN_BASE, CHECKED, TIME_BAR = range(4)
-# A step of the loop. Counting references to arrays and passing them on a stack would cost more than the steps do; a step
-# makes no array, so nothing needs counting.
+# A step of the loop. Counting references to arrays, and passing them on the stack, would cost more than the steps do. A
+# step makes no array, so nothing needs counting.
 _step = kernel(_nrt=False, forceinline=True)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
@@ -63,12 +63,13 @@ def running_sums(marks: np.ndarray) -> np.ndarray:
 @_step
 def _extremes(marks: np.ndarray, start: int, stop: int) -> tuple[float, float]:
     """Return the smallest and largest mark of a stretch without NaN."""
-    if stop - start >= LANES:
-        return lowest_and_highest(marks, start, stop)
     low = high = marks[start]
-    for i in range(start + 1, stop):
-        low = min(low, marks[i])
-        high = max(high, marks[i])
+    if stop - start >= LANES:
+        low, high = lowest_and_highest(marks, start, stop)
+    else:
+        for i in range(start + 1, stop):
+            low = min(low, marks[i])
+            high = max(high, marks[i])
     return low, high
 
 
@@ -96,10 +97,8 @@ def _fall(acc: np.ndarray, marks: np.ndarray, amount: float, start: int, stop: i
 
 
 @_step
-def _book(acc: np.ndarray, mark: float) -> None:
-    """Book one bar that closes at `mark`."""
-    amount = acc[s.AMOUNT]
-    value = acc[s.CASH] + amount * mark if amount != 0.0 else acc[s.CASH]
+def book_value(acc: np.ndarray, value: float, held: bool) -> None:
+    """Book one bar at whose close the account is worth `value`, and whether it holds anything."""
     before = acc[s.VALUE]
     gain = value / before - 1.0 if before != 0.0 else 0.0
     loss = min(gain, 0.0)
@@ -112,7 +111,7 @@ def _book(acc: np.ndarray, mark: float) -> None:
         acc[s.PEAK] = value
     else:
         acc[s.DEEPEST] = min(acc[s.DEEPEST], value / acc[s.PEAK] - 1.0)
-    if amount != 0.0:
+    if held:
         acc[s.BARS_HELD] += 1.0
 
 
@@ -126,7 +125,7 @@ def _walk(acc: np.ndarray, marks: np.ndarray, sums: np.ndarray, stop: int) -> No
     whole = cash == 0.0 and amount > 0.0
     singly = start + int(acc[s.TRADED_NOW]) if whole or amount == 0.0 else stop
     for i in range(start, singly):
-        _book(acc, marks[i])
+        book_value(acc, cash + amount * marks[i] if amount != 0.0 else cash, amount != 0.0)
     acc[s.TRADED_NOW] = 0.0
     acc[s.BOOKED] = stop
     if singly == stop:
@@ -229,7 +228,7 @@ def _next_bit(words: np.ndarray, others: np.ndarray, also: bool, start: int, sto
             word |= others[j] & ~words[j]
         word &= mask
         if word != _ZERO:
-            return min(64 * j + np.int64(trailing_zeros(word)), stop)
+            return min(64 * j + int(trailing_zeros(word)), stop)
         mask = _ALL
     return stop
 
@@ -253,13 +252,12 @@ def largest_short(cash: float, held: float, price: float, rates: np.ndarray) -> 
     free = cash + held * paid * (1.0 - rates[0])
     if free <= 0.0:
         return held
-    return max(held + (free - rates[2]) / (paid * (1.0 + rates[0])), 0.0)
+    amount: float = held + (free - rates[2]) / (paid * (1.0 + rates[0]))
+    return max(amount, 0.0)
 
 
 @_step
-def _stop_hit_long(
-    open_: float, high: float, low: float, loss_at: float, gain_at: float, ambiguity: int
-) -> float:
+def _stop_hit_long(open_: float, high: float, low: float, loss_at: float, gain_at: float, ambiguity: int) -> float:
     """Return `stop_hit` of a long position."""
     # what lies beyond at the open is known first
     if open_ <= loss_at or open_ >= gain_at:
@@ -293,15 +291,14 @@ def stop_hit(
         Which of the two comes first where the bar holds both.
     """
     if side < 0.0:
-        return -_stop_hit_long(-open_, -low, -high, -loss_at, -gain_at, ambiguity)
-    return _stop_hit_long(open_, high, low, loss_at, gain_at, ambiguity)
+        open_, high, low, loss_at, gain_at = -open_, -low, -high, -loss_at, -gain_at
+    price: float = _stop_hit_long(open_, high, low, loss_at, gain_at, ambiguity)
+    return price if side > 0.0 else -price
 
 
 # ------------------------------------------------------------------------------------------------ stops
 @_step
-def _arm(
-    acc: np.ndarray, armed: np.ndarray, setup: np.ndarray, rates: np.ndarray, fills: np.ndarray, bar: int
-) -> None:
+def _arm(acc: np.ndarray, armed: np.ndarray, setup: np.ndarray, rates: np.ndarray, fills: np.ndarray, bar: int) -> None:
     """Set the stops of a position that was opened at `bar`."""
     base = fills[bar]
     if setup[DELAY] > 0.0:
@@ -350,11 +347,12 @@ def _find_stop(
 def _next_decision(acc: np.ndarray, entries: np.ndarray, exits: np.ndarray, direction: int, t: int, last: int) -> int:
     """Return the next bar from `t` on whose signal asks the account to do something."""
     held = acc[s.AMOUNT]
-    if held == 0.0:
-        return _next_bit(entries, exits, direction == BOTH, t, last)
-    if held < 0.0 and direction == BOTH:
-        return _next_bit(entries, exits, False, t, last)
-    return _next_bit(exits, entries, False, t, last)
+    flat_both = held == 0.0 and direction == BOTH
+    if held == 0.0 or (held < 0.0 and direction == BOTH):
+        bar: int = _next_bit(entries, exits, flat_both, t, last)
+    else:
+        bar = _next_bit(exits, entries, flat_both, t, last)
+    return bar
 
 
 @_step
@@ -423,7 +421,7 @@ def simulate(
     has_stops = setup[HAS_STOPS] > 0.0
     rule, exact, armed = scratch[0:3], scratch[3:6], scratch[6:10]
     _open_account(acc, n_times, setup[INIT_CASH])
-    last, t = n_times - delay, 0
+    last, t = n_times - delay, np.int64(0)
     while True:
         t = _next_decision(acc, entries, exits, direction, t, last)
         bar, held, stopped = t + delay, acc[s.AMOUNT], False

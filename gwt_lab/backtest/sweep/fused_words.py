@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -23,6 +23,7 @@ __all__ = [
     "above_and_below",
     "cross_rows",
     "crossing_words",
+    "level_words",
     "lowest_and_highest",
     "missing_words",
     "n_words",
@@ -30,7 +31,7 @@ __all__ = [
     "trailing_zeros",
 ]
 
-# Averages that differ by less than this share are equal: the sums are exact to a few 1e-16, prices have far fewer digits.
+# Numbers that differ by less than this share are equal: sums are exact to a few 1e-16, prices have far fewer digits.
 TIE = 1e-12
 # Rows are compared in tiles of this many words, so that all rows of a tile stay in the processor's cache.
 _TILE = 32
@@ -68,6 +69,21 @@ def _many(value: float) -> Any:
     return ir.Constant(ir.VectorType(ir.DoubleType(), LANES), [value] * LANES)
 
 
+def _all_lanes(builder: Any, number: Any) -> Any:
+    """Return a vector whose lanes are all `number`."""
+    empty = ir.Constant(ir.VectorType(ir.DoubleType(), LANES), ir.Undefined)
+    one = builder.insert_element(empty, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, empty, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def _sides(builder: Any, left: Any, right: Any, size: Any) -> list[Any]:
+    """Return two bytes: where `left` lies above `right` by more than a tie of numbers of this size, where below."""
+    gap = builder.fsub(left, right)
+    above = builder.fcmp_ordered(">", gap, builder.fmul(size, _many(TIE)))
+    below = builder.fcmp_ordered("<", gap, builder.fmul(size, _many(-TIE)))
+    return [builder.bitcast(side, ir.IntType(8)) for side in (above, below)]
+
+
 @intrinsic
 def _compare(typing_context: Any, left: Any, right: Any, place: Any) -> Any:
     """Return two bytes: where eight numbers lie above their partners, where below; ties and NaN in neither."""
@@ -76,13 +92,22 @@ def _compare(typing_context: Any, left: Any, right: Any, place: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a = _load(context, builder, signature.args[0], arguments[0], arguments[2])
         b = _load(context, builder, signature.args[1], arguments[1], arguments[2])
-        gap = builder.fsub(a, b)
-        above = builder.fcmp_ordered(">", gap, builder.fmul(b, _many(TIE)))
-        below = builder.fcmp_ordered("<", gap, builder.fmul(b, _many(-TIE)))
-        byte = ir.IntType(8)
-        return context.make_tuple(
-            builder, signature.return_type, [builder.bitcast(above, byte), builder.bitcast(below, byte)]
-        )
+        return context.make_tuple(builder, signature.return_type, _sides(builder, a, b, b))
+
+    return signature, generate
+
+
+@intrinsic
+def _compare_level(typing_context: Any, row: Any, base: Any, spread: Any, factor: Any, width: Any, place: Any) -> Any:
+    """Return `_compare` of eight numbers with a factor of a second row plus a factor of a third."""
+    signature = types.UniTuple(types.uint8, 2)(row, base, spread, factor, width, place)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b, c = (_load(context, builder, signature.args[k], arguments[k], arguments[5]) for k in range(3))
+        factors = [_all_lanes(builder, number) for number in arguments[3:5]]
+        level = builder.fadd(builder.fmul(b, factors[0]), builder.fmul(c, factors[1]))
+        size = builder.select(builder.fcmp_ordered("<", level, _many(0.0)), builder.fsub(_many(0.0), level), level)
+        return context.make_tuple(builder, signature.return_type, _sides(builder, a, level, size))
 
     return signature, generate
 
@@ -154,6 +179,38 @@ def above_and_below(
             up, down = above[p], below[p]
             for k in range(start, stop):
                 up[k], down[k] = _compare(a, b, 8 * k)
+
+
+@kernel
+def level_words(
+    rows: np.ndarray,
+    row: np.ndarray,
+    base_rows: np.ndarray,
+    base: np.ndarray,
+    spread_rows: np.ndarray,
+    spread: np.ndarray,
+    base_factor: np.ndarray,
+    spread_factor: np.ndarray,
+    above: bool,
+    words: np.ndarray,
+) -> None:
+    """Write where rows lie above (else below) levels: a factor of a second row plus a factor of a third.
+
+    Parameters
+    ----------
+    rows, base_rows, spread_rows : ndarray of shape (n_rows, 64 * n_words)
+        Numbers, padded with NaN.
+    row, base, spread : ndarray of shape (n_combos,), int64
+        Which rows each combination compares.
+    base_factor, spread_factor : ndarray of shape (n_combos,)
+    words : ndarray of shape (n_combos, 8 * n_words), uint8
+        Written; the bytes of words.
+    """
+    for c in range(len(row)):
+        a, b, d = rows[row[c]], base_rows[base[c]], spread_rows[spread[c]]
+        for k in range(words.shape[1]):
+            high, low = _compare_level(a, b, d, base_factor[c], spread_factor[c], 8 * k)
+            words[c, k] = high if above else low
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from gwt_lab.backtest.sweep.fused_words import missing_words, n_words
 if TYPE_CHECKING:
     from gwt_lab.backtest.sweep.families import SweepMarket
 
-__all__ = ["RowKind", "RowPool", "Rows"]
+__all__ = ["RowKind", "RowPool", "Rows", "Uses"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Rows:
     missing: np.ndarray
 
 
+# kind of row -> names of the parameters that make one, once for each row that a combination needs
+Uses = tuple[tuple[RowKind, tuple[str, ...]], ...]
+Placed = tuple[tuple[int, tuple[int, ...]], ...]
+
+
 @dataclass(frozen=True)
 class RowPool:
     """The rows that combinations need.
@@ -65,20 +70,18 @@ class RowPool:
 
     kinds: tuple[RowKind, ...]
     keys: list[np.ndarray]
-    uses: tuple[tuple[int, tuple[int, ...]], ...]
+    uses: Placed
     index: list[np.ndarray]
 
     @classmethod
-    def of(
-        cls, uses: Sequence[tuple[RowKind, tuple[str, ...]]], names: tuple[str, ...], params: np.ndarray
-    ) -> RowPool:
+    def of(cls, uses: Uses, names: tuple[str, ...], params: np.ndarray) -> RowPool:
         """Return the pool of combinations `params` (n_combos, n_params), whose columns have `names`."""
         kinds = tuple(dict.fromkeys(kind for kind, _ in uses))
         placed = tuple((kinds.index(kind), tuple(names.index(name) for name in columns)) for kind, columns in uses)
         return cls._of(kinds, placed, params)
 
     @classmethod
-    def _of(cls, kinds: tuple[RowKind, ...], uses: tuple[tuple[int, tuple[int, ...]], ...], params: np.ndarray) -> RowPool:
+    def _of(cls, kinds: tuple[RowKind, ...], uses: Placed, params: np.ndarray) -> RowPool:
         keys: list[np.ndarray] = []
         index: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(uses)
         for place in range(len(kinds)):

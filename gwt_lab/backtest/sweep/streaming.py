@@ -49,7 +49,8 @@ N_ACC = 26
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
     """Return `above / below`, NaN where `below` is not positive."""
     out = np.full(np.broadcast(above, below).shape, np.nan)
-    return np.divide(above, below, out=out, where=below > 0)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
 
 
 def _total_return(acc: FloatArray, bars_per_year: float) -> FloatArray:
@@ -69,20 +70,21 @@ def _spread(acc: FloatArray) -> FloatArray:
     squares = acc[..., SUM_SQUARES] - n * mean * mean
     # what is left of the squares after 16 digits of them cancelled is rounding, not variance
     squares = np.where(squares > 4e-16 * n * acc[..., SUM_SQUARES], squares, 0.0)
-    return np.sqrt(_ratio(squares, n - 1.0))
+    spread: FloatArray = np.sqrt(_ratio(squares, n - 1.0))
+    return spread
 
 
 def _volatility(acc: FloatArray, bars_per_year: float) -> FloatArray:
-    return _spread(acc) * np.sqrt(bars_per_year)
+    return _spread(acc) * float(np.sqrt(bars_per_year))
 
 
 def _sharpe_ratio(acc: FloatArray, bars_per_year: float) -> FloatArray:
-    return _ratio(acc[..., SUM] / acc[..., N_BARS], _spread(acc)) * np.sqrt(bars_per_year)
+    return _ratio(acc[..., SUM] / acc[..., N_BARS], _spread(acc)) * float(np.sqrt(bars_per_year))
 
 
 def _sortino_ratio(acc: FloatArray, bars_per_year: float) -> FloatArray:
     downside = np.sqrt(acc[..., SUM_LOSS_SQUARES] / acc[..., N_BARS])
-    return _ratio(acc[..., SUM] / acc[..., N_BARS], downside) * np.sqrt(bars_per_year)
+    return _ratio(acc[..., SUM] / acc[..., N_BARS], downside) * float(np.sqrt(bars_per_year))
 
 
 def _max_drawdown(acc: FloatArray, bars_per_year: float) -> FloatArray:

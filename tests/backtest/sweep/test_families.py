@@ -1,5 +1,7 @@
 """Families give the signals of their plain twins, and the fused account of them is the account of those signals."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,8 +15,9 @@ from gwt_lab.backtest.sweep.families import (
 )
 from gwt_lab.errors import ConfigError, ShapeError
 from gwt_lab.strategies.ma_cross import crossings, window_mean
+from tests.oracles import sweep as plain
 from tests.oracles.sweep import ma_cross_signals
-from tests.oracles.sweep_markets import market_of, random_signals, sweep_market
+from tests.oracles.sweep_markets import bars_of_symbol, market_of, random_signals, sweep_market
 
 PAIRS = [(2, 5), (5, 20), (1, 3), (20, 5), (30, 64), (63, 64), (100, 400), (3, 2)]
 MARKETS = {
@@ -65,6 +68,59 @@ def test_a_side_is_forgotten_after_as_many_ties_as_the_longer_window_has():
         assert entries.any() == expected
 
 
+# family -> its plain twin and combinations
+OTHERS = {
+    "ema_cross": (plain.ema_cross_signals, [(3, 9), (12, 26), (20, 5), (1, 2)]),
+    "macd": (plain.macd_signals, [(12, 26, 9), (3, 10, 4), (1, 2, 1)]),
+    "rsi": (plain.rsi_signals, [(14, 30, 70), (2, 10, 90), (1, 0, 100), (14, 45, 55)]),
+    "bollinger": (plain.bollinger_signals, [(20, 2.0), (5, 0.5), (2, 1.0)]),
+    "zscore": (plain.zscore_signals, [(50, 2.0, 0.0), (10, 1.0, -0.5), (4, 1.0, 0.9)]),
+    "donchian": (plain.donchian_signals, [(20, 10), (1, 1), (5, 50)]),
+    "momentum": (plain.momentum_signals, [(100, 0.0), (5, 0.02), (1, 0.0)]),
+    "volatility_filter": (plain.volatility_filter_signals, [(5, 20, 30, 0.9), (2, 5, 10, 0.95), (9, 3, 2, 0.5)]),
+}
+
+
+def table_of(family, combinations):
+    return pd.DataFrame(combinations, columns=list(FAMILIES[family].defaults))
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_signals_equal_the_plain_twin(family):
+    twin, combinations = OTHERS[family]
+    FAMILIES[family].check(table_of(family, [*combinations, tuple(FAMILIES[family].defaults.values())]))
+    seen = 0
+    for (label, market), values in itertools.product(MARKETS.items(), combinations):
+        entries, exits = FAMILIES[family].signals(market, **dict(zip(FAMILIES[family].defaults, values, strict=True)))
+        for j in range(len(market.symbols)):
+            up, down = twin(bars_of_symbol(market, j), *values)
+            np.testing.assert_array_equal(entries[j], up, err_msg=f"{label}, {values}")
+            np.testing.assert_array_equal(exits[j], down, err_msg=f"{label}, {values}")
+        seen += entries.sum() + exits.sum()
+    assert seen > 100
+
+
+@pytest.mark.parametrize("family", ["ma_cross", *OTHERS])
+def test_no_decision_looks_ahead_or_beyond_its_lookback(family):
+    combinations = PAIRS if family == "ma_cross" else OTHERS[family][1]
+    market = sweep_market(12, 1300, holes=0.002)
+    for values in combinations:
+        params = dict(zip(FAMILIES[family].defaults, values, strict=True))
+        whole = np.array(FAMILIES[family].signals(market, **params))
+        back = FAMILIES[family].lookback(params)
+        for t in (700, 1100, 1299):
+            cut = np.array(FAMILIES[family].signals(part_of(market, 0, t), **params))
+            np.testing.assert_array_equal(cut, whole[:, :, :t])
+        for t in range(back, 1300, 23):
+            late = np.array(FAMILIES[family].signals(part_of(market, t - back, t), **params))
+            np.testing.assert_array_equal(late[:, :, -1], whole[:, :, t - 1], err_msg=f"{values} at {t}")
+
+
+def part_of(market, start, stop):
+    names = ("open", "high", "low", "close")
+    return market_of({name: getattr(market, name)[:, start:stop] for name in names})
+
+
 def assert_family_equals_its_signals(family, market, table, rules):
     params = table.to_numpy(dtype=np.float64)
     family.check(table)
@@ -89,6 +145,13 @@ def test_fused_equals_its_signals(rules):
         assert_family_equals_its_signals(FAMILIES["ma_cross"], market, table, rules)
 
 
+@pytest.mark.parametrize("family", OTHERS)
+def test_every_family_fused_equals_its_signals(family):
+    table = table_of(family, OTHERS[family][1])
+    for label in ("plain", "holes", "ticks", "two bars"):
+        assert_family_equals_its_signals(FAMILIES[family], MARKETS[label], table, SweepRules())
+
+
 def test_blocks_of_combinations_change_nothing(monkeypatch):
     table = pd.DataFrame(PAIRS, columns=["fast", "slow"])
     market, family, rules = MARKETS["holes"], FAMILIES["ma_cross"], SweepRules()
@@ -101,7 +164,9 @@ def test_wrong_parameters_are_named():
     check = FAMILIES["ma_cross"].check
     with pytest.raises(ConfigError, match="fast and slow must differ; combination 1 has fast=5, slow=5"):
         check(pd.DataFrame({"fast": [5, 5], "slow": [10, 5]}))
-    with pytest.raises(ConfigError, match="fast must be a whole number of bars, 1 or more; combination 0 has fast=2.5"):
+    with pytest.raises(
+        ConfigError, match=r"fast must be a whole number of bars, 1 or more; combination 0 has fast=2\.5"
+    ):
         check(pd.DataFrame({"fast": [2.5, 5], "slow": [10, 5]}))
     with pytest.raises(ConfigError, match="combination 2 has fast=1, slow=0"):
         check(pd.DataFrame({"fast": [2, 1, 1], "slow": [10, 5, 0]}))
