@@ -121,16 +121,18 @@ class Collected:
         )
 
     @classmethod
-    def joined(cls, job: Job, recorder: Recorder, parts: list[Collected]) -> Collected:
-        """Return parts of one sweep, in the order of its combinations, as one."""
+    def joined(cls, job: Job, recorder: Recorder, parts: list[Collected], places: np.ndarray) -> Collected:
+        """Return parts of one sweep as one; `places` says where each of their combinations lies in it."""
         whole, start = cls(job, recorder), 0
         n_accounts = whole.sharpe.shape[1]
         for part in parts:
-            rows = np.flatnonzero(part.done) + start
+            known = np.flatnonzero(part.done)
+            rows = places[known + start]
             values = np.concatenate([part.values, part.sharpe[..., None]], axis=2)[part.done]
             accounts = (rows[:, None] * n_accounts + np.arange(n_accounts)).ravel()
             wanted = np.isin(accounts, whole._kept)
-            whole.take(rows, values, accounts[wanted], part._edges[accounts[wanted] - start * n_accounts])
+            edges = part._edges.reshape(len(part.done), n_accounts, -1)[known].reshape(len(accounts), -1)
+            whole.take(rows, values, accounts[wanted], edges[wanted])
             start += len(part.done)
         return whole
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from itertools import islice
 from typing import Any
 
@@ -32,10 +33,7 @@ def dask_scheduler(client: Any) -> Scheduler:
     MissingExtraError
         If `distributed` is not installed.
     """
-    try:
-        import distributed
-    except ImportError:
-        raise MissingExtraError("distributed", "scale") from None
+    distributed = _distributed()
 
     def run(work: Work, chunks: Iterable[Chunk], n_threads: int, done: Done) -> None:
         if isinstance(client, distributed.Client):
@@ -59,22 +57,28 @@ def dask_scheduler(client: Any) -> Scheduler:
     return run
 
 
+def _distributed() -> Any:
+    try:
+        return import_module("distributed")
+    except ImportError:
+        raise MissingExtraError("distributed", "scale") from None
+
+
 def _evaluate(work: Work, chunk: Chunk) -> Evaluated:
     return work.evaluate(chunk)
 
 
 def _run(client: Any, work: Work, chunks: Iterable[Chunk], done: Done) -> None:
-    from distributed import CancelledError, as_completed
-
     if client.asynchronous:
         raise ConfigError("a sweep needs a distributed.Client that is not asynchronous: build it without asynchronous=")
+    distributed = _distributed()
     waiting = iter(chunks)
     running: dict[Any, Chunk] = {}
     data = _send(client, work)
     ahead = _AHEAD * max(sum(client.nthreads().values()), 1)
     sendings = 1
     try:
-        queue = as_completed(with_results=False)
+        queue = distributed.as_completed(with_results=False)
 
         def submit(chunk: Chunk) -> None:
             future = client.submit(_evaluate, data, chunk, pure=False)
@@ -87,7 +91,7 @@ def _run(client: Any, work: Work, chunks: Iterable[Chunk], done: Done) -> None:
             chunk = running.pop(future)
             try:
                 result = future.result()
-            except CancelledError:
+            except distributed.CancelledError:
                 # every worker that held the data was lost: send it again, and evaluate the chunk again
                 if data.status != "finished":
                     sendings += 1

@@ -22,7 +22,7 @@ from gwt_lab.backtest.sweep.rules import MAY_BE_OFF, RULE_NAMES, assumption_word
 from gwt_lab.backtest.sweep.schedulers import Scheduler, scheduler_of
 from gwt_lab.backtest.sweep.search import Search
 from gwt_lab.backtest.sweep.user_functions import UserStrategy, check_user_strategy, code_hash, user_strategy
-from gwt_lab.backtest.sweep.work import Chunk, FamilyWork, Work, probe, sweep_market
+from gwt_lab.backtest.sweep.work import SIGNAL_BYTES, Chunk, FamilyWork, Work, probe, sweep_market
 from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
@@ -373,7 +373,7 @@ def _sizes(ask: Request, n: int, n_parameters: int) -> Sizes:
     # prices and their running sums symbol by symbol, and what the ledger wants to compare
     shared = _BAR_BYTES * n_times * n_symbols + min(n, 1000) * n_symbols * SIGNATURE_EDGES * 4
     # what a function makes for itself is its own; its signals and the path of an account are the sweep's
-    thread = n_times * n_symbols * _USER_BAR_BYTES if user else _FAMILY_BYTES
+    thread = SIGNAL_BYTES + n_times * n_symbols * _USER_BAR_BYTES if user else _FAMILY_BYTES
     return Sizes(
         n_combinations=n,
         n_symbols=1 if not user and ask.chosen.portfolio else n_symbols,
@@ -437,25 +437,18 @@ def _searched(ask: Request, axes: Axes, study: Any, resume: Any) -> SweepResult:
         first[:] = first or [Recorder(ask.ledger, job, ask.study)]
         return job
 
-    def whole() -> tuple[Job, Collected, Recorder] | None:
-        joined = search.joined()
-        if joined is None:
-            return None
-        first[0].prepare(joined[0])
-        return joined[0], Collected.joined(joined[0], first[0], joined[1]), first[0]
-
     try:
         with SweepLine(ask.bars.symbols, ask.n_samples, ask.progress) as line:
             search.run(ask.n_samples, build, lambda job: _evaluated(job, ask.run_chunks, line))
     except BaseException as error:
-        found = whole()
+        found = search.joined(first[0]) if first else None
         if found is not None:
-            _keep_partial(error, *found, ask.started)
+            _keep_partial(error, *found, first[0], ask.started)
         raise
-    found = whole()
+    found = search.joined(first[0])
     assert found is not None
-    found[2].record(found[1])
-    return _result(*found, ask.started)
+    first[0].record(found[1])
+    return _result(*found, first[0], ask.started)
 
 
 def _evaluated(job: Job, run_chunks: Scheduler, line: SweepLine) -> Collected:

@@ -112,8 +112,8 @@ def _refusal(sizes: Sizes, needed: int, one: int, budget: int) -> str:
         )
     most = int((budget - base) / (_SLACK * sizes.result_bytes) * sizes.n_combinations)
     return (
-        f"{sizes.n_combinations:,} combinations of {of_bars} need {words(needed)}, {words(needed - base)} of it for the "
-        f"result; max_memory is {words(budget)}: draw some with n_samples={most:,} or fewer, coarsen the grid, ask for "
+        f"{sizes.n_combinations:,} combinations of {of_bars} need {words(needed)}, {words(needed - base)} of it for "
+        f"the result; max_memory is {words(budget)}: draw some with n_samples={most:,} or fewer, coarsen the grid, ask for "
         "fewer metrics, or raise max_memory"
     )
 

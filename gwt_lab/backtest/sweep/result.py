@@ -95,7 +95,7 @@ class SweepResult(pd.DataFrame):
         return SweepResult
 
     @property
-    def _constructor_sliced(self) -> type[pd.Series]:
+    def _constructor_sliced(self) -> Any:
         return pd.Series
 
     # ------------------------------------------------------------------------------------------ what it was

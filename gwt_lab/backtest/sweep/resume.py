@@ -128,7 +128,7 @@ class ChunkStore:
         """Write what waits."""
         if self._waiting:
             columns = [np.concatenate(parts) for parts in zip(*self._waiting, strict=True)]
-            named = dict(zip(("rows", "values", "edge_rows", "edges"), columns, strict=True))
+            named: dict[str, Any] = dict(zip(("rows", "values", "edge_rows", "edges"), columns, strict=True))
             self._parts += 1
             name = f"part-{time.time_ns():020d}-{os.getpid()}-{self._parts:06d}.npz"
             with whole_file(self.folder / name) as scratch, scratch.open("wb") as file:

@@ -51,8 +51,8 @@ def read_rules(settings: Mapping[str, Any]) -> SweepRules:
         raise ConfigError(f"time_stop must be a whole number of bars, 0 or None for none, got {time_stop!r}")
     if not isinstance(settings["sl_trail"], (bool, np.bool_)):
         raise ConfigError(f"sl_trail must be True or False, got {settings['sl_trail']!r}")
-    numbers = {name: float(settings[name]) for name in ("fees", "slippage", "fixed_fees", "init_cash")}
-    words = {name: settings[name] for name in _CHOICES}
+    numbers: dict[str, Any] = {name: float(settings[name]) for name in ("fees", "slippage", "fixed_fees", "init_cash")}
+    words: dict[str, Any] = {name: settings[name] for name in _CHOICES}
     return SweepRules(**numbers, **words, **stops, sl_trail=bool(settings["sl_trail"]), time_stop=int(time_stop))
 
 

@@ -15,6 +15,7 @@ from gwt_lab.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from gwt_lab.backtest.sweep.engine import Job
+    from gwt_lab.backtest.sweep.recording import Recorder
 
 __all__ = ["Search"]
 
@@ -97,18 +98,22 @@ class Search:
         found = np.nanmedian(targets, axis=0).tolist()
         self._study.tell(trial, found if self._n_targets > 1 else found[0])
 
-    def joined(self) -> tuple[Job, list[Collected]] | None:
-        """Return the sweep of everything that was evaluated, and its parts in order; None if there is nothing."""
+    def joined(self, recorder: Recorder) -> tuple[Job, Collected] | None:
+        """Return the sweep of everything that was evaluated, in the grid's order, and its rows; None without any."""
         if not self._parts:
             return None
         jobs = [job for job, _ in self._parts]
         grid = jobs[0].grid
-        whole = Grid(grid.names, grid.levels, np.concatenate([job.grid.codes for job in jobs]), grid.n_product)
+        codes = np.concatenate([job.grid.codes for job in jobs])
+        order = np.lexsort(codes.T[::-1])
+        whole = Grid(grid.names, grid.levels, codes[order], grid.n_product)
         work = copy.copy(jobs[0].work)
         shift = np.cumsum([0, *(len(job.work.rules) for job in jobs[:-1])])
         work.rules = tuple(rules for job in jobs for rules in job.work.rules)
         rule_of = np.concatenate([job.rule_of + start for job, start in zip(jobs, shift, strict=True)])
-        return replace(jobs[0], grid=whole, rule_of=rule_of, work=work, probed=None), [part for _, part in self._parts]
+        job = replace(jobs[0], grid=whole, rule_of=rule_of[order], work=work, probed=None)
+        recorder.prepare(job)
+        return job, Collected.joined(job, recorder, [part for _, part in self._parts], np.argsort(order))
 
 
 def _distribution(optuna: Any, level: np.ndarray) -> Any:

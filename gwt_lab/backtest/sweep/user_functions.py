@@ -186,7 +186,7 @@ def _name(function: Any) -> str:
 
 def _of_strategy(strategy: Any) -> UserStrategy:
     """Return a `Strategy` class or object as a function of bars; an object's fields are its defaults."""
-    kind = strategy if isinstance(strategy, type) else type(strategy)
+    kind: Any = strategy if isinstance(strategy, type) else type(strategy)
     given = {} if isinstance(strategy, type) else strategy.to_dict()
     base, texts = given.get("parameters", {}), given.get("texts", {})
     held = set(kind._text_fields().values())
@@ -222,7 +222,7 @@ class _StrategyCall:
 
 
 # ------------------------------------------------------------------------------------------------ what came back
-def read_output(output: Any, bars: Bars, words: Callable[[], str]) -> Output:
+def read_output(output: Any, bars: Bars, words: Callable[[], str], shape: tuple[int, int] | None = None) -> Output:
     """Return what a strategy returned in the kernels' shapes.
 
     Parameters
@@ -233,20 +233,21 @@ def read_output(output: Any, bars: Bars, words: Callable[[], str]) -> Output:
         What it was computed from.
     words : callable
         Returns the call for messages; not called unless something is wrong.
+    shape : tuple of int, optional
+        (n_times, n_symbols) of the bars, where the caller has them at hand.
 
     Raises
     ------
     ShapeError
         If kind, length, type or labels are not what the bars want.
     """
+    shape = bars.shape if shape is None else shape
     if isinstance(output, tuple):
         if len(output) != 2:
             raise ShapeError(f"{words()} must return a pair (entries, exits), got a tuple of {len(output)}")
-        entries, exits = (
-            _signals(part, bars, words, name) for part, name in zip(output, ("entries", "exits"), strict=True)
-        )
-        return Output(entries=entries, exits=exits)
-    shape = bars.shape
+        if shape[1] == 1 and all(isinstance(part, np.ndarray) and _is_plain(part, shape[0]) for part in output):
+            return Output(output[0][None], output[1][None])
+        return Output(_signals(output[0], bars, words, "entries"), _signals(output[1], bars, words, "exits"))
     if isinstance(output, pd.Series) or (isinstance(output, np.ndarray) and output.ndim == 1):
         return Output(weights=_positions(_labelled(output, bars, words, "positions"), bars, words))
     values = _labelled(output, bars, words, "weights")
@@ -260,7 +261,11 @@ def read_output(output: Any, bars: Bars, words: Callable[[], str]) -> Output:
     return Output(weights=weights)
 
 
-def _labelled(part: Any, bars: Bars, words: Callable[[], str], what: str) -> np.ndarray:
+def _is_plain(part: np.ndarray, n_times: int) -> bool:
+    return part.dtype == np.bool_ and part.shape == (n_times,)
+
+
+def _labelled(part: Any, bars: Bars, words: Callable[[], str], what: str) -> Any:
     """Return the values of an array, Series or frame; labels that are not the bars' are refused, never aligned."""
     if isinstance(part, np.ndarray):
         return part
@@ -283,7 +288,7 @@ def _labelled(part: Any, bars: Bars, words: Callable[[], str], what: str) -> np.
 
 
 def _signals(part: Any, bars: Bars, words: Callable[[], str], what: str) -> np.ndarray:
-    values = _labelled(part, bars, words, what)
+    values: np.ndarray = _labelled(part, bars, words, what)
     n_times, n_symbols = bars.shape
     if values.dtype != np.bool_:
         raise ShapeError(f"{words()}: {what} must be of type bool, got {values.dtype}; compare or .astype(bool)")

@@ -6,23 +6,36 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from gwt_lab.backtest import kernels
-from gwt_lab.backtest.sweep import streaming
+from gwt_lab.backtest.sweep import fused, streaming
 from gwt_lab.backtest.sweep.families import FAMILIES, Prepared, SweepMarket, SweepRules, edge_bars, evaluate, prepare
-from gwt_lab.backtest.sweep.families import evaluate_signals as signals_account
+from gwt_lab.backtest.sweep.fused_words import n_words
 from gwt_lab.backtest.sweep.grid import Grid
 from gwt_lab.backtest.sweep.user_functions import Output, UserStrategy, arrays_of, call_words, read_output
 from gwt_lab.errors import DataError, ShapeError
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.fills import DELAY_BARS
 
-__all__ = ["PORTFOLIO", "Chunk", "Evaluated", "FamilyWork", "UserWork", "Work", "chunks_of", "sweep_market"]
+__all__ = [
+    "PORTFOLIO",
+    "SIGNAL_BYTES",
+    "Chunk",
+    "Evaluated",
+    "FamilyWork",
+    "UserWork",
+    "Work",
+    "chunks_of",
+    "sweep_market",
+]
 
 PORTFOLIO = "portfolio"
+# signals of functions that are traded in one call
+SIGNAL_BYTES = 4 << 20
 # what the ledger wants of every trial, beside the metrics that the user asked for
 SHARPE = "sharpe_ratio"
 
@@ -160,65 +173,101 @@ class FamilyWork(Work):
 class UserWork(Work):
     """A user's function: called once a combination, its signals or weights go through the same accounts."""
 
-    def __init__(self, strategy: UserStrategy, bars: Bars, portfolio: bool, work: Work) -> None:
+    def __init__(self, strategy: UserStrategy, bars: Bars, work: Work) -> None:
         super().__init__(work.market, work.grid, work.rules, work.metrics, work.n_edges)
-        self.strategy, self.bars, self.portfolio = strategy, bars, portfolio
+        self.strategy, self.bars = strategy, bars
+        # whether it returns weights; the first call tells
+        self.portfolio: bool | None = None
         self._data: dict[str, Any] | None = None
 
     @property
     def shared_cash(self) -> bool:
         """Signals trade each symbol with cash of its own; weights trade one account."""
-        return self.portfolio
+        return bool(self.portfolio)
 
     def accounts(self, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
         """Call the function for every combination of the chunk."""
-        rules, names = self.rules[chunk.rules], self.grid.names
-        shape = (len(chunk.rows), len(self.symbols))
-        acc = np.empty((*shape, streaming.N_ACC))
-        edges = np.empty((*shape, self.n_edges), dtype=np.float32)
+        rules, names, n = self.rules[chunk.rules], self.grid.names, len(chunk.rows)
         columns = [level[self.grid.codes[chunk.rows, place]].tolist() for place, level in enumerate(self.grid.levels)]
-        for place in range(len(chunk.rows)):
-            parameters = {name: column[place] for name, column in zip(names, columns, strict=True)}
-            acc[place], edges[place] = self._account(parameters, rules)
-        return acc, edges
-
-    def _account(self, parameters: dict[str, Any], rules: SweepRules) -> tuple[np.ndarray, np.ndarray]:
-        strategy = self.strategy
-        read = self._read(parameters)
-        if (read.weights is not None) != self.portfolio:
-            kinds = ("signals", "weights or positions")
-            raise ShapeError(
-                f"{call_words(strategy.name, parameters)} returned {kinds[not self.portfolio]} where other "
-                f"combinations returned {kinds[self.portfolio]}: return one kind"
-            )
-        return self.account_of(read, rules)
-
-    def account_of(self, read: Output, rules: SweepRules) -> tuple[np.ndarray, np.ndarray]:
-        """Return the sums and edges of signals or weights, one row a symbol or one for all."""
-        if read.weights is not None:
-            return weights_account(self.market, read.weights, rules, self.n_edges)
-        acc, edges = signals_account(self.market, read.entries, read.exits, rules, n_edges=self.n_edges)
-        return acc.reshape(-1, streaming.N_ACC), edges.reshape(-1, self.n_edges)
+        calls = (dict(zip(names, row, strict=True)) for row in (zip(*columns, strict=True) if names else [()] * n))
+        if self.portfolio:
+            found = [weights_account(self.market, self._read(call).weights, rules, self.n_edges) for call in calls]
+            return np.stack([acc for acc, _ in found]), np.stack([edges for _, edges in found])
+        parts = []
+        block = _SignalBlock.size(self.market)
+        for start in range(0, n, block):
+            signals = _SignalBlock(self.market, min(block, n - start))
+            for place, call in enumerate(islice(calls, signals.n)):
+                signals.add(place, self._read(call))
+            parts.append(signals.accounts(rules, self.n_edges))
+        return np.concatenate([acc for acc, _ in parts]), np.concatenate([edges for _, edges in parts])
 
     def _read(self, parameters: dict[str, Any]) -> Output:
         if self._data is None:
             self._data = arrays_of(self.bars, self.strategy.data)
         output = self.strategy.call(self._data, parameters)
-        return read_output(output, self.bars, lambda: call_words(self.strategy.name, parameters))
+        shape = self.market.close.shape[::-1]
+        read = read_output(output, self.bars, lambda: call_words(self.strategy.name, parameters), shape)
+        if self.portfolio is None:
+            self.portfolio = read.weights is not None
+        if (read.weights is not None) != self.portfolio:
+            kinds = ("signals", "weights or positions")
+            raise ShapeError(
+                f"{call_words(self.strategy.name, parameters)} returned {kinds[not self.portfolio]} where other "
+                f"combinations returned {kinds[self.portfolio]}: return one kind"
+            )
+        return read
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_data": None}
 
 
+class _SignalBlock:
+    """Signals of some combinations as words of 64 bars, so that one call of the kernel trades them all."""
+
+    def __init__(self, market: SweepMarket, n: int) -> None:
+        self.market, self.n = market, n
+        n_symbols, n_times = market.close.shape
+        self._words = np.zeros((2, n_symbols, n, n_words(n_times)), dtype=np.uint64)
+        self._bytes = self._words.view(np.uint8)[..., : (n_times + 7) // 8]
+
+    @staticmethod
+    def size(market: SweepMarket) -> int:
+        """Return how many combinations a block holds."""
+        n_symbols, n_times = market.close.shape
+        return int(max(SIGNAL_BYTES // (16 * n_symbols * n_words(n_times)), 1))
+
+    def add(self, place: int, read: Output) -> None:
+        """Take the signals of one combination."""
+        for side, flags in enumerate((read.entries, read.exits)):
+            self._bytes[side, :, place] = np.packbits(np.asarray(flags), axis=1, bitorder="little")
+
+    def accounts(self, rules: SweepRules, n_edges: int) -> tuple[np.ndarray, np.ndarray]:
+        """Trade every symbol of every combination; return sums and edges, combinations first."""
+        n_symbols, n_times = self.market.close.shape
+        paths, bars, rates, setup = self.market.paths(rules), edge_bars(n_times, n_edges), rules.rates, rules.setup
+        acc = np.empty((n_symbols, self.n, streaming.N_ACC))
+        edges = np.empty((n_symbols, self.n, n_edges), dtype=np.float32)
+        for j in range(n_symbols):
+            prices = (paths.fills[j], paths.marks[j], paths.sums[j], paths.ranges[j])
+            fused.simulate_many(*self._words[:, j], *prices, setup, rates, bars, acc[j], edges[j])
+        return acc.transpose(1, 0, 2), edges.transpose(1, 0, 2)
+
+
 def probe(strategy: UserStrategy, bars: Bars, work: Work, chunk: Chunk) -> tuple[UserWork, Evaluated, float]:
     """Evaluate one combination to see what a function returns; return the work, what came out and the seconds."""
-    user = UserWork(strategy, bars, False, work)
+    user = UserWork(strategy, bars, work)
     started = time.perf_counter()
     read = user._read(work.grid.row(int(chunk.rows[0])))
     seconds = time.perf_counter() - started
-    user.portfolio = read.weights is not None
-    acc, edges = user.account_of(read, work.rules[chunk.rules])
-    return user, Evaluated(user._metrics(acc[None]), edges[None]), seconds
+    rules = work.rules[chunk.rules]
+    if read.weights is not None:
+        acc, edges = (part[None] for part in weights_account(work.market, read.weights, rules, work.n_edges))
+    else:
+        signals = _SignalBlock(work.market, 1)
+        signals.add(0, read)
+        acc, edges = signals.accounts(rules, work.n_edges)
+    return user, Evaluated(user._metrics(acc), edges), seconds
 
 
 def sweep_market(bars: Bars, bars_per_year: float) -> SweepMarket:
@@ -239,9 +288,10 @@ def sweep_market(bars: Bars, bars_per_year: float) -> SweepMarket:
 
 
 def weights_account(
-    market: SweepMarket, weights: np.ndarray, rules: SweepRules, n_edges: int
+    market: SweepMarket, weights: np.ndarray | None, rules: SweepRules, n_edges: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of one account traded to weights (n_times, n_symbols), as `Portfolio.from_weights` trades it."""
+    assert weights is not None
     close = np.ascontiguousarray(market.close.T)
     fills = close if rules.price == "close" else np.ascontiguousarray(market.open.T)
     n_times, n_symbols = close.shape

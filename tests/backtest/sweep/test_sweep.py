@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from gwt_lab.validation.ledger import TrialLedger
 
 from gwt_lab.backtest.sweep import SweepResult, sweep
 from gwt_lab.errors import ConfigError, DataError, UnknownNameError
+from gwt_lab.validation.ledger import TrialLedger
 from tests.oracles.paths import bars_of, random_paths
 
 ROOT = Path(__file__).resolve().parents[3]
