@@ -7,7 +7,8 @@ combinations x bars is made: signals of a block of combinations take a quarter o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+import threading
 
 import numpy as np
 
@@ -38,41 +39,59 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (*SIGNAL_FAMILI
 _BLOCK_BYTES = 4 << 20
 
 
-@dataclass(frozen=True)
 class Prepared:
-    """What all chunks of a sweep share.
+    """What all chunks of a sweep share: made when it is first asked for, by whichever thread asks.
 
     Parameters
     ----------
-    paths : Paths
-        Prices.
-    pool : RowPool
-        Which rows of indicators there are.
-    rows : list of list of Rows, or None
-        Those rows, for each symbol and kind; None where they would not fit and every chunk makes its own.
+    family : Family
+    market : SweepMarket
+    params : ndarray of shape (n_combos, n_params)
+        All of the sweep's combinations.
+    rules : SweepRules
+    max_bytes : int
+        Rows of as many symbols as fit are kept; chunks make the others' anew, those that they need.
     """
 
-    paths: Paths
-    pool: RowPool
-    rows: list[list[Rows]] | None
+    def __init__(
+        self, family: Family, market: SweepMarket, params: np.ndarray, rules: SweepRules, max_bytes: int
+    ) -> None:
+        self.market, self.paths = market, market.paths(rules)
+        self.pool = RowPool.of(family.uses, tuple(family.defaults), params)
+        n_symbols, n_times = market.close.shape
+        self.n_kept = min(max_bytes // max(8 * 64 * n_words(n_times) * self.pool.n_rows, 1), n_symbols)
+        self._rows: list[list[Rows] | None] = [None] * self.n_kept
+        self._locks = [threading.Lock() for _ in range(self.n_kept)]
+        self._turns = itertools.count()
+
+    def symbols(self) -> list[int]:
+        """Return all symbols, beginning elsewhere at each call, so that two threads seldom wait for the same rows."""
+        n = len(self.market.symbols)
+        first = int(next(self._turns) * 0.618034 * n) % n
+        return [*range(first, n), *range(first)]
+
+    def rows(self, symbol: int) -> list[Rows]:
+        """Return the kept rows of one of the first `n_kept` symbols."""
+        with self._locks[symbol]:
+            made = self._rows[symbol]
+            if made is None:
+                made = self._rows[symbol] = self.pool.make(self.market, symbol)
+            return made
 
 
 def prepare(
-    family: Family, market: SweepMarket, params: np.ndarray, rules: SweepRules, *, max_bytes: int = 256 << 20
+    family: Family, market: SweepMarket, params: np.ndarray, rules: SweepRules, *, max_bytes: int = 128 << 20
 ) -> Prepared:
-    """Make what all combinations of a sweep share, once.
+    """Return what all chunks of a sweep share; may be used by several threads.
 
     Parameters
     ----------
     params : ndarray of shape (n_combos, n_params)
         All of the sweep's combinations, parameters in the order of `family.defaults`.
     max_bytes : int
-        Rows that need more are not kept: each chunk makes those that it needs, one symbol at a time.
+        What the rows that are kept may take.
     """
-    pool = RowPool.of(family.uses, tuple(family.defaults), params)
-    fits = pool.n_rows * market.close.size * 8 <= max_bytes
-    rows = [pool.make(market, j) for j in range(len(market.symbols))] if fits else None
-    return Prepared(market.paths(rules), pool, rows)
+    return Prepared(family, market, params, rules, max_bytes)
 
 
 def edge_bars(n_times: int, n_edges: int) -> np.ndarray:
@@ -108,24 +127,41 @@ def evaluate(
         Worth at the bars `edge_bars` names.
     """
     params = np.ascontiguousarray(params, dtype=np.float64)
-    if isinstance(family, BestReturns):
-        return family.accounts(market, params, rules, edge_bars(market.close.shape[1], n_edges))
-    shared = shared or prepare(family, market, params, rules, max_bytes=0)
     n_symbols, n_times = market.close.shape
-    bars, rates, setup = edge_bars(n_times, n_edges), rules.rates, rules.setup
+    bars = edge_bars(n_times, n_edges)
+    if isinstance(family, BestReturns):
+        return family.accounts(market, params, rules, bars)
+    shared = shared or prepare(family, market, params, rules, max_bytes=0)
     acc = np.empty((n_symbols, len(params), N_ACC))
     edges = np.empty((n_symbols, len(params), n_edges), dtype=np.float32)
     block = max(_BLOCK_BYTES // (16 * n_words(n_times)), 1)
-    paths = shared.paths
     for start in range(0, len(params), block):
         part = slice(start, start + block)
-        pool = shared.pool.part(params[part], keep=shared.rows is not None)
-        for j in range(n_symbols):
-            rows = shared.rows[j] if shared.rows is not None else pool.make(market, j)
-            signals = family.words(pool, rows, params[part])
-            prices = (paths.fills[j], paths.marks[j], paths.sums[j], paths.ranges[j])
-            fused.simulate_many(*signals, *prices, setup, rates, bars, acc[j, part], edges[j, part])
+        own = shared.pool.part(params[part])
+        kept = shared.pool.look_up(own) if shared.n_kept else own
+        made: list[Rows] | None = None
+        for j in shared.symbols():
+            if j < shared.n_kept:
+                signals = family.words(kept, shared.rows(j), params[part])
+            else:
+                made = own.make(market, j, into=made)
+                signals = family.words(own, made, params[part])
+            _simulate(signals, shared.paths, j, rules, bars, acc[j, part], edges[j, part])
     return acc.transpose(1, 0, 2), edges.transpose(1, 0, 2)
+
+
+def _simulate(
+    signals: tuple[np.ndarray, np.ndarray],
+    paths: Paths,
+    symbol: int,
+    rules: SweepRules,
+    bars: np.ndarray,
+    acc: np.ndarray,
+    edges: np.ndarray,
+) -> None:
+    """Run the accounts of one symbol, a row of signals each."""
+    prices = (paths.fills[symbol], paths.marks[symbol], paths.sums[symbol], paths.ranges[symbol])
+    fused.simulate_many(*signals, *prices, rules.setup, rules.rates, bars, acc, edges)
 
 
 def evaluate_signals(
@@ -154,13 +190,11 @@ def evaluate_signals(
             raise ShapeError(
                 f"{name} must be bool of shape {market.close.shape}, got {flags.dtype} of shape {flags.shape}"
             )
-    paths, bars, rates, setup = market.paths(rules), edge_bars(n_times, n_edges), rules.rates, rules.setup
+    paths, bars = market.paths(rules), edge_bars(n_times, n_edges)
     acc, edges = np.empty((n_symbols, 1, N_ACC)), np.empty((n_symbols, 1, n_edges), dtype=np.float32)
     words = np.empty((2, n_symbols, n_words(n_times)), dtype=np.uint64)
     pack(np.ascontiguousarray(entries), words[0])
     pack(np.ascontiguousarray(exits), words[1])
     for j in range(n_symbols):
-        prices = (paths.fills[j], paths.marks[j], paths.sums[j], paths.ranges[j])
-        signals = (words[0, j : j + 1], words[1, j : j + 1])
-        fused.simulate_many(*signals, *prices, setup, rates, bars, acc[j], edges[j])
+        _simulate((words[0, j : j + 1], words[1, j : j + 1]), paths, j, rules, bars, acc[j], edges[j])
     return acc.transpose(1, 0, 2), edges.transpose(1, 0, 2)

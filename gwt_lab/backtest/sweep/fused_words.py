@@ -98,6 +98,17 @@ def _compare(typing_context: Any, left: Any, right: Any, place: Any) -> Any:
 
 
 @intrinsic
+def _nan(typing_context: Any, row: Any, place: Any) -> Any:
+    """Return a byte: which of eight numbers are NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a = _load(context, builder, signature.args[0], *arguments)
+        return builder.bitcast(builder.fcmp_unordered("uno", a, a), ir.IntType(8))
+
+    return types.uint8(row, place), generate
+
+
+@intrinsic
 def _compare_level(typing_context: Any, row: Any, base: Any, spread: Any, factor: Any, width: Any, place: Any) -> Any:
     """Return `_compare` of eight numbers with a factor of a second row plus a factor of a third."""
     signature = types.UniTuple(types.uint8, 2)(row, base, spread, factor, width, place)
@@ -215,14 +226,11 @@ def level_words(
 
 @kernel
 def missing_words(rows: np.ndarray, words: np.ndarray) -> None:
-    """Write the words of where padded rows, (n_rows, 64 * n_words), are NaN."""
+    """Write where padded rows, (n_rows, 64 * n_words), are NaN: bytes of words, (n_rows, 8 * n_words)."""
     for r in range(len(rows)):
-        for j in range(words.shape[1]):
-            word = np.uint64(0)
-            for k in range(64):
-                value = rows[r, 64 * j + k]
-                word |= np.uint64(value != value) << np.uint64(k)
-            words[r, j] = word
+        row, out = rows[r], words[r]
+        for k in range(len(out)):
+            out[k] = _nan(row, 8 * k)
 
 
 @kernel

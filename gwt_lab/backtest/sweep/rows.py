@@ -46,6 +46,13 @@ class Rows:
     values: np.ndarray
     missing: np.ndarray
 
+    @classmethod
+    def empty(cls, n_rows: int, n_times: int) -> Rows:
+        """Return rows that are not written yet, but for the padding."""
+        values = np.empty((n_rows, 64 * n_words(n_times)))
+        values[:, n_times:] = np.nan
+        return cls(values, np.empty((n_rows, n_words(n_times)), dtype=np.uint64))
+
 
 # kind of row -> names of the parameters that make one, once for each row that a combination needs
 Uses = tuple[tuple[RowKind, tuple[str, ...]], ...]
@@ -97,26 +104,23 @@ class RowPool:
         """Rows of all kinds, of one symbol."""
         return sum(len(keys) for keys in self.keys)
 
-    def part(self, params: np.ndarray, *, keep: bool) -> RowPool:
-        """Return the pool of some combinations; `keep` leaves all rows where they are and looks theirs up."""
-        mine = self._of(self.kinds, self.uses, params)
-        if not keep:
-            return mine
-        moved = [_places(kept, asked) for kept, asked in zip(self.keys, mine.keys, strict=True)]
-        index = [moved[kind][rows] for (kind, _), rows in zip(self.uses, mine.index, strict=True)]
+    def part(self, params: np.ndarray) -> RowPool:
+        """Return the pool of some combinations alone."""
+        return self._of(self.kinds, self.uses, params)
+
+    def look_up(self, part: RowPool) -> RowPool:
+        """Return this pool with the combinations of a part of it: all rows stay where they are."""
+        moved = [_places(kept, asked) for kept, asked in zip(self.keys, part.keys, strict=True)]
+        index = [moved[kind][rows] for (kind, _), rows in zip(self.uses, part.index, strict=True)]
         return RowPool(self.kinds, self.keys, self.uses, index)
 
-    def make(self, market: SweepMarket, symbol: int) -> list[Rows]:
-        """Return the rows of one symbol, by kind."""
+    def make(self, market: SweepMarket, symbol: int, into: list[Rows] | None = None) -> list[Rows]:
+        """Return the rows of one symbol, by kind; written over those of another symbol if they are given."""
         n_times = market.close.shape[1]
-        made = []
-        for kind, keys in zip(self.kinds, self.keys, strict=True):
-            values = np.empty((len(keys), 64 * n_words(n_times)))
-            values[:, n_times:] = np.nan
-            kind.write(market, symbol, keys, values)
-            missing = np.empty((len(keys), n_words(n_times)), dtype=np.uint64)
-            missing_words(values, missing)
-            made.append(Rows(values, missing))
+        made = into if into is not None else [Rows.empty(len(keys), n_times) for keys in self.keys]
+        for kind, keys, rows in zip(self.kinds, self.keys, made, strict=True):
+            kind.write(market, symbol, keys, rows.values)
+            missing_words(rows.values, rows.missing.view(np.uint8))
         return made
 
 
