@@ -51,11 +51,23 @@ def sweep(
 
     _refuse_files(out, heatmap)
     combinations = grid_of(grid)
-    settings = {"fees": fees, "slippage": slippage, "init_cash": init_cash, "price": price, "direction": direction}
+    settings: dict[str, Any] = {
+        "fees": fees,
+        "slippage": slippage,
+        "init_cash": init_cash,
+        "price": price,
+        "direction": direction,
+    }
     if metric:
         settings["metrics"] = tuple(metric)
     bars = load_bars(data, symbols=symbol or None, start=start, end=end)
-    more = {"n_samples": n_samples, "seed": seed, "resume": resume, "max_memory": max_memory, "study": study}
+    more: dict[str, Any] = {
+        "n_samples": n_samples,
+        "seed": seed,
+        "resume": resume,
+        "max_memory": max_memory,
+        "study": study,
+    }
     try:
         result = run_sweep(strategy, bars, combinations, **settings, **more)
     except KeyboardInterrupt as stop:

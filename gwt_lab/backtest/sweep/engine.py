@@ -33,9 +33,12 @@ __all__ = ["sweep"]
 
 # a bar of a symbol: five prices, marks, a range, running sums
 _BAR_BYTES = 140
+# combinations that share an indicator which is made anew, so that making it costs a few percent
+_WORTH = 4
 # signals of one block of combinations; its indicators where they are not kept
 _FAMILY_BYTES = 10_000_000
 _MOST_ROWS_BYTES = 260_000_000
+_KEPT_ROWS_BYTES = 128_000_000
 # signals, or weights, positions and orders of an account that trades every bar
 _USER_BAR_BYTES = 70
 
@@ -321,15 +324,24 @@ def _job(ask: Request, combinations: Grid) -> Job:
     if isinstance(ask.chosen, UserStrategy):
         return _user_job(ask, work, combinations, rule_of, sizes)
     parameters, defaults = family_parameters(ask.chosen, own)
-    family_work = FamilyWork(ask.chosen.name, parameters, work, ask.budget // 4)
-    shared = family_work.shared(0)
-    rows = shared.pool.n_rows * ask.bars.n_times * 8
-    if shared.rows is None:
-        sizes = replace(sizes, thread_bytes=sizes.thread_bytes + min(rows, _MOST_ROWS_BYTES))
-    else:
-        sizes = replace(sizes, shared_bytes=sizes.shared_bytes + rows * ask.bars.n_symbols)
-    plan = plan_memory(sizes, ask.budget, ask.n_threads or available_threads())
+    family_work = FamilyWork(ask.chosen.name, parameters, work, min(ask.budget // 4, _KEPT_ROWS_BYTES))
+    plan = plan_memory(_with_rows(sizes, family_work), ask.budget, ask.n_threads or available_threads())
     return Job(ask.bars, ask.chosen.name, "", combinations, rule_of, defaults, family_work, plan, paths=ask.paths)
+
+
+def _with_rows(sizes: Sizes, work: FamilyWork) -> Sizes:
+    """Return the sizes with the indicators: those of some symbols are kept, chunks make those of the others anew."""
+    shared = work.shared(0)
+    n_symbols = len(work.market.symbols)
+    rows_bytes = 8 * (sizes.n_times + 64) * shared.pool.n_rows
+    left = n_symbols - shared.n_kept
+    return replace(
+        sizes,
+        shared_bytes=sizes.shared_bytes + shared.n_kept * rows_bytes,
+        thread_bytes=sizes.thread_bytes + (min(rows_bytes, _MOST_ROWS_BYTES) if left else 0),
+        # made for every chunk: let each be large enough to be worth it
+        chunk_at_least=_WORTH * shared.pool.n_rows * left // n_symbols,
+    )
 
 
 def _rules(names: Iterable[str]) -> list[str]:

@@ -67,9 +67,14 @@ class Grid:
         """Return one row a combination, one column a parameter."""
         return pd.DataFrame({name: self.values(name) for name in self.names}, index=range(len(self)))
 
-    def index(self, symbols: list[str]) -> pd.MultiIndex:
-        """Return the result's index: the parameters, then the symbol; built from codes, without a loop over rows."""
+    def index(self, symbols: list[str]) -> pd.Index:
+        """Return the result's index: the parameters, then the symbol; built from codes, without a loop over rows.
+
+        Without parameters it is a plain index of symbols.
+        """
         n, k = len(self), len(symbols)
+        if not self.names:
+            return pd.Index(symbols * n, name="symbol")
         levels, codes = [], []
         for place in range(len(self.names)):
             level, code = self.levels[place], self.codes[:, place]

@@ -15,7 +15,7 @@ __all__ = ["Plan", "Sizes", "available_threads", "memory_bytes", "peak_memory_mb
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # a chunk is the unit of progress, of a clean stop and of a lost worker's loss: a few tenths of a second
-_CHUNK_BAR_COMBINATIONS = 60_000_000
+_CHUNK_BAR_COMBINATIONS = 150_000_000
 # chunks a thread gets at least, so that none waits for another at the end
 _CHUNKS_PER_THREAD = 4
 # building the frame at the end, and what an allocator keeps back
@@ -38,6 +38,8 @@ class Sizes:
         Bytes that all chunks share: the market, indicators.
     thread_bytes : int
         Bytes that each thread needs beside them, however few combinations it has.
+    chunk_at_least : int
+        Combinations below which a chunk spends its time on what it makes anew.
     combination_seconds : float
         Seconds of one combination where they are known (users' functions); 0 otherwise.
     """
@@ -51,6 +53,7 @@ class Sizes:
     kept_bytes: int = 0
     shared_bytes: int = 0
     thread_bytes: int = 0
+    chunk_at_least: int = 0
     combination_seconds: float = 0.0
 
     @property
@@ -98,7 +101,8 @@ def plan_memory(sizes: Sizes, budget: int, n_threads: int) -> Plan:
     by_time = _CHUNK_BAR_COMBINATIONS // max(sizes.n_times * sizes.n_symbols, 1)
     if sizes.combination_seconds > 0:
         by_time = min(by_time, int(0.1 / sizes.combination_seconds))
-    chunk = int(max(1, min(by_memory, by_share, by_time)))
+    wanted = max(min(by_share, by_time), min(sizes.chunk_at_least, -(-sizes.n_combinations // threads)))
+    chunk = int(max(1, min(by_memory, wanted)))
     return Plan(chunk, int(threads), fixed + int(threads) * (sizes.thread_bytes + chunk * one))
 
 
@@ -113,8 +117,8 @@ def _refusal(sizes: Sizes, needed: int, one: int, budget: int) -> str:
     most = int((budget - base) / (_SLACK * sizes.result_bytes) * sizes.n_combinations)
     return (
         f"{sizes.n_combinations:,} combinations of {of_bars} need {words(needed)}, {words(needed - base)} of it for "
-        f"the result; max_memory is {words(budget)}: draw some with n_samples={most:,} or fewer, coarsen the grid, ask for "
-        "fewer metrics, or raise max_memory"
+        f"the result; max_memory is {words(budget)}: draw some with n_samples={most:,} or fewer, coarsen the grid, ask "
+        "for fewer metrics, or raise max_memory"
     )
 
 

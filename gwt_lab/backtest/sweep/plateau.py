@@ -15,7 +15,7 @@ PLATEAU_COLUMNS = ("value", "median", "worst", "dispersion", "neighbours", "miss
 _BLOCK_VALUES = 4_000_000
 
 
-def axis_ranks(index: pd.MultiIndex, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def axis_ranks(index: pd.Index, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return each row's rank on each parameter, shape (n_rows, n_parameters), and which parameters have an order.
 
     Numbers are ranked by size among the values that occur; a missing value (no stop) ranks last. Text and True/False

@@ -52,8 +52,8 @@ def read_rules(settings: Mapping[str, Any]) -> SweepRules:
     if not isinstance(settings["sl_trail"], (bool, np.bool_)):
         raise ConfigError(f"sl_trail must be True or False, got {settings['sl_trail']!r}")
     numbers: dict[str, Any] = {name: float(settings[name]) for name in ("fees", "slippage", "fixed_fees", "init_cash")}
-    words: dict[str, Any] = {name: settings[name] for name in _CHOICES}
-    return SweepRules(**numbers, **words, **stops, sl_trail=bool(settings["sl_trail"]), time_stop=int(time_stop))
+    numbers |= {name: settings[name] for name in _CHOICES} | stops
+    return SweepRules(**numbers, sl_trail=bool(settings["sl_trail"]), time_stop=int(time_stop))
 
 
 def _stop(name: str, value: Any) -> float:

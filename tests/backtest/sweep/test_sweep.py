@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 from gwt_lab.backtest.sweep import SweepResult, sweep
+from gwt_lab.backtest.sweep.families import FAMILIES
+from gwt_lab.backtest.sweep.work import sweep_market
 from gwt_lab.errors import ConfigError, DataError, UnknownNameError
 from gwt_lab.validation.ledger import TrialLedger
 from tests.oracles.paths import bars_of, random_paths
@@ -61,6 +63,24 @@ def test_what_is_not_in_the_grid_is_the_default(bars) -> None:
     assert sweep("ma_cross", bars, ledger=False).index.names == ["symbol"]
     named = sweep("ma_cross", bars, {"fast": [10], "slow": [50]}, ledger=False)
     np.testing.assert_array_equal(sweep("ma_cross", bars, ledger=False).to_numpy(), named.to_numpy())
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_every_family_is_swept_by_name_and_trades_its_own_signals(bars, name) -> None:
+    family = FAMILIES[name]
+    found = sweep(name, bars, ledger=False)
+    assert list(found.index) == (["portfolio"] if family.portfolio else bars.symbols)
+    market = sweep_market(bars, 365 * 24.0)
+
+    def same(bars):
+        if family.portfolio:
+            return family.weights(market).T.copy()
+        entries, exits = family.signals(market)
+        return entries.T.copy(), exits.T.copy()
+
+    own = sweep(same, bars, check=False, ledger=False)
+    np.testing.assert_allclose(own.to_numpy(), found.to_numpy(), rtol=1e-9)
+    assert not (found["total_return"] == 0).all()
 
 
 def test_rules_may_vary_in_the_grid(bars) -> None:
