@@ -79,7 +79,8 @@ def _prices(made: SweepMarket) -> tuple[np.ndarray, ...]:
 
 
 @numba.njit(nogil=True, error_model="numpy", cache=True)
-def _bare_loop(close, rows, fast, slow, fees, slippage, year, out):
+def _bare_loop(close, rows, fast, slow, costs, year, out):
+    fees, slippage = costs
     n = len(close)
     for c in range(len(fast)):
         a, b = rows[fast[c]], rows[slow[c]]
@@ -120,7 +121,7 @@ def bare(made: SweepMarket, pairs: np.ndarray, threads: int) -> np.ndarray:
             for row, window in zip(rows, windows.astype(int), strict=True):
                 row[window - 1 :] = (sums[window:] - sums[:-window]) / window
             parts = np.array_split(np.arange(len(pairs)), 4 * threads)
-            args = [(close, rows, which[p, 0], which[p, 1], RULES.fees, RULES.slippage, YEAR, out[j, p[0] : p[-1] + 1])
+            args = [(close, rows, which[p, 0], which[p, 1], (RULES.fees, RULES.slippage), YEAR, out[j, p[0] : p[-1] + 1])
                     for p in parts]  # fmt: skip
             list(pool.map(lambda a: _bare_loop(*a), args))
     return out.transpose(1, 0, 2)

@@ -1,6 +1,7 @@
 """Families give the signals of their plain twins, and the fused account of them is the account of those signals."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,39 @@ def test_blocks_of_combinations_change_nothing(monkeypatch):
     whole, _ = evaluate(family, market, table.to_numpy(), rules)
     monkeypatch.setattr("gwt_lab.backtest.sweep.families._BLOCK_BYTES", 1)
     np.testing.assert_array_equal(whole, evaluate(family, market, table.to_numpy(), rules)[0])
+
+
+def test_threads_and_rows_that_are_not_kept_change_nothing():
+    market, family, rules = sweep_market(15, 500, 5, holes=0.01), FAMILIES["ma_cross"], SweepRules()
+    params = np.array([(fast, slow) for fast in range(2, 12) for slow in range(15, 25)], dtype=float)
+    alone, _ = evaluate(family, market, params, rules)
+    for symbols_kept in (0, 2, 5):
+        shared = prepare(family, market, params, rules, max_bytes=symbols_kept * 20 * 512 * 8)
+        assert shared.n_kept == symbols_kept
+        with ThreadPoolExecutor(4) as pool:
+            parts = list(
+                pool.map(lambda part: evaluate(family, market, part, rules, shared=shared)[0],  # noqa: B023
+                         np.array_split(params, 12))
+            )  # fmt: skip
+        np.testing.assert_array_equal(np.concatenate(parts), alone)
+
+
+@pytest.mark.real
+def test_on_real_bars_only_ties_tell_averages_from_plain_sums(real_data):
+    frame = pd.read_parquet(real_data / "binance_spot_1h" / "ohlcv_1h_to2022.parquet")
+    for symbol in ("BTCUSDT", "DOGEUSDT", "TRXUSDT"):
+        closes = frame[frame["symbol"] == symbol].set_index("timestamp")["close"].asfreq("h").iloc[-15_000:]
+        close = closes.to_numpy()[:, None].copy()
+        market = market_of({name: close.T for name in ("open", "high", "low", "close")})
+        for fast, slow in ((3, 10), (10, 50)):
+            entries, exits = FAMILIES["ma_cross"].signals(market, fast=fast, slow=slow)
+            quick, slower = window_mean(close, fast), window_mean(close, slow)
+            crossed = crossings(quick, slower, slow - 1).T
+            differ = np.flatnonzero((entries != (crossed == 1)) | (exits != (crossed == -1)))
+            ties = np.flatnonzero(np.abs(quick - slower) <= 1e-12 * slower)
+            assert len(differ) < 0.02 * (entries.sum() + exits.sum())
+            for bar in differ:
+                assert (np.abs(ties - bar) < slow).any(), (symbol, fast, slow, bar)
 
 
 def test_wrong_parameters_are_named():
