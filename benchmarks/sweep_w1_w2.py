@@ -121,8 +121,8 @@ def bare(made: SweepMarket, pairs: np.ndarray, threads: int) -> np.ndarray:
             for row, window in zip(rows, windows.astype(int), strict=True):
                 row[window - 1 :] = (sums[window:] - sums[:-window]) / window
             parts = np.array_split(np.arange(len(pairs)), 4 * threads)
-            args = [(close, rows, which[p, 0], which[p, 1], (RULES.fees, RULES.slippage), YEAR, out[j, p[0] : p[-1] + 1])
-                    for p in parts]  # fmt: skip
+            costs = (RULES.fees, RULES.slippage)
+            args = [(close, rows, which[p, 0], which[p, 1], costs, YEAR, out[j, p[0] : p[-1] + 1]) for p in parts]
             list(pool.map(lambda a: _bare_loop(*a), args))
     return out.transpose(1, 0, 2)
 
