@@ -24,6 +24,7 @@ from gwt_lab.backtest.sweep.search import Search
 from gwt_lab.backtest.sweep.user_functions import UserStrategy, check_user_strategy, code_hash, user_strategy
 from gwt_lab.backtest.sweep.work import SIGNAL_BYTES, Chunk, FamilyWork, Work, probe, sweep_market
 from gwt_lab.errors import ConfigError, UnknownNameError
+from gwt_lab.kernels import _SOURCES as KERNELS_HASH
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
@@ -260,6 +261,7 @@ class Job:
             "combinations": len(self.grid),
             "grid": grid_hash(self.grid.names, self.grid.levels, self.grid.codes),
             "rules": base,
+            "kernels": KERNELS_HASH,
             "metrics": list(self.work.metrics),
             "paths": self.paths,
             "versions": versions(),
@@ -326,7 +328,9 @@ def _job(ask: Request, combinations: Grid) -> Job:
     parameters, defaults = family_parameters(ask.chosen, own)
     family_work = FamilyWork(ask.chosen.name, parameters, work, min(ask.budget // 4, _KEPT_ROWS_BYTES))
     plan = plan_memory(_with_rows(sizes, family_work), ask.budget, ask.n_threads or available_threads())
-    return Job(ask.bars, ask.chosen.name, "", combinations, rule_of, defaults, family_work, plan, paths=ask.paths)
+    return Job(
+        ask.bars, ask.chosen.name, KERNELS_HASH, combinations, rule_of, defaults, family_work, plan, paths=ask.paths
+    )
 
 
 def _with_rows(sizes: Sizes, work: FamilyWork) -> Sizes:

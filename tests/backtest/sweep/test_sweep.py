@@ -228,6 +228,23 @@ def test_prices_that_are_none_are_refused() -> None:
         sweep("ma_cross", bars_of(np.full((50, 1), 100.0), close), GRID)
 
 
+def test_bars_that_are_out_of_order_or_double_are_told(bars) -> None:
+    frame = bars.select(bars.symbols[:1]).to_frame().set_index("timestamp")
+    expected = sweep("ma_cross", bars.select(bars.symbols[:1]), GRID, ledger=False)
+    shuffled = sweep("ma_cross", frame.sample(frac=1, random_state=1), GRID, ledger=False)
+    np.testing.assert_array_equal(shuffled.to_numpy(), expected.to_numpy())
+    with pytest.raises(DataError, match="appear twice"):
+        sweep("ma_cross", pd.concat([frame, frame.tail(1)]), GRID)
+
+
+def test_a_combination_listed_twice_is_two_rows_and_one_trial(bars) -> None:
+    grid = pd.DataFrame({"fast": [5, 5, 10], "slow": [40, 40, 40]})
+    result = sweep("ma_cross", bars, grid)
+    assert len(result) == 9
+    np.testing.assert_array_equal(result.iloc[:3].to_numpy(), result.iloc[3:6].to_numpy())
+    assert result.n_trials == 6
+
+
 def test_a_billion_combinations_are_refused_and_can_be_sampled(bars) -> None:
     grid = {"fast": range(2, 1002), "slow": range(1002, 2002), "sl_stop": np.linspace(0.001, 0.5, 1000)}
     with pytest.raises(ConfigError, match=r"1,000,000,000 combinations .* n_samples="):
