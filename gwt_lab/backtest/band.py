@@ -114,9 +114,8 @@ class Band:
         low, high = 100 * gains.min(axis=0), 100 * gains.max(axis=0)
         decided = int(np.sum(np.atleast_1d(self.decides_sign())))
         if decided and len(low) == 1:
-            return (
-                f"the sign of the total return depends on what happened inside {bars}: {low[0]:.2f} % to {high[0]:.2f} %"
-            )
+            told = f"{low[0]:.2f} % to {high[0]:.2f} %"
+            return f"the sign of the total return depends on what happened inside {bars}: {told}"
         if decided:
             return f"the sign of the total return of {decided} accounts depends on what happened inside {bars}"
         span = f"total return {low.mean():.2f} % to {high.mean():.2f} %" + (" on average" if len(low) > 1 else "")
@@ -165,9 +164,7 @@ def count_ambiguous(result: Results) -> int:
             _fills_of(simulation, row, before, terms) for terms in _terms(simulation, ("pessimistic", "optimistic"))
         ]
         columns = {int(fill[1]) for fills in views for fill in fills}
-        count += sum(
-            not np.array_equal(*(fills[fills[:, 1] == column] for fills in views)) for column in columns
-        )
+        count += sum(not np.array_equal(*(fills[fills[:, 1] == column] for fills in views)) for column in columns)
     return count
 
 

@@ -116,7 +116,7 @@ def positions_of(trades: np.ndarray) -> np.ndarray:
     for name in (ENTRY_PRICE, EXIT_PRICE):
         mean = np.add.reduceat(trades[:, SIZE] * trades[:, name], first) / found[:, SIZE]
         found[several, name] = mean[several]
-    return found
+    return np.asarray(found)
 
 
 @kernel

@@ -94,7 +94,9 @@ def sortino_ratio(returns: FloatArray, bars_per_year: float) -> float:
 def annualized_return(value: FloatArray, init_cash: float, bars_per_year: float) -> float:
     """Return the compound growth of a year as a fraction."""
     growth = value[-1] / init_cash
-    return float(growth ** (bars_per_year / len(value)) - 1.0) if growth > 0 else -1.0
+    # a few bars' gain compounded over a year can be beyond every number
+    with np.errstate(over="ignore"):
+        return float(growth ** (bars_per_year / len(value)) - 1.0) if growth > 0 else -1.0
 
 
 def calmar_ratio(value: FloatArray, init_cash: float, bars_per_year: float) -> float:
@@ -141,7 +143,9 @@ def beta(returns: FloatArray, benchmark: FloatArray) -> float:
 
 def alpha(returns: FloatArray, benchmark: FloatArray, bars_per_year: float) -> float:
     """Return what the mean return exceeds `beta` times the benchmark's by, compounded over a year."""
-    return float((np.mean(returns - beta(returns, benchmark) * benchmark) + 1.0) ** bars_per_year - 1.0)
+    growth = np.mean(returns - beta(returns, benchmark) * benchmark) + 1.0
+    with np.errstate(over="ignore"):
+        return float(growth**bars_per_year - 1.0) if not growth <= 0 else -1.0
 
 
 def tracking_error(returns: FloatArray, benchmark: FloatArray, bars_per_year: float) -> float:

@@ -85,8 +85,8 @@ class Portfolio(Results):
         **rules
             Everything else of :class:`~gwt_lab.market.rules.FillRules`: `direction`, `size_type`, `accumulate`,
             `sl_trail`, `time_stop`, `limit_bars`, `stop_exit_price`, `call_seq`, `upon_opposite_entry`, `leverage`,
-            `maintenance_margin`, `delisting`, `ambiguity` (here also "band": see :meth:`band`), ...; and `fixed_fees`, `maker_fees`, `impact`, `fee_tiers`
-            of :class:`~gwt_lab.market.costs.CostModel`.
+            `maintenance_margin`, `delisting`, `ambiguity` (here "band" as well: see :meth:`band`), ...; and
+            `fixed_fees`, `maker_fees`, `impact`, `fee_tiers` of :class:`~gwt_lab.market.costs.CostModel`.
 
         Raises
         ------

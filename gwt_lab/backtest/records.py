@@ -76,7 +76,7 @@ class Records:
     def _labels(self) -> np.ndarray:
         labels = np.empty(len(self.layout.columns), dtype=object)
         labels[:] = list(self.layout.columns)
-        return labels[self._column()]
+        return np.asarray(labels[self._column()])
 
     def _named(self) -> dict[str, np.ndarray]:
         """Return what names a record's column: its symbol, and its label where that says more."""
@@ -86,7 +86,7 @@ class Records:
 
     @property
     def _account(self) -> np.ndarray:
-        return self.layout.account_of[self._column()]
+        return np.asarray(self.layout.account_of[self._column()])
 
     def _counts(self) -> np.ndarray:
         return np.bincount(self._account, minlength=len(self.layout.accounts))
@@ -358,7 +358,7 @@ class Drawdowns(Records):
     def _labels(self) -> np.ndarray:
         labels = np.empty(len(self.layout.accounts), dtype=object)
         labels[:] = list(self.layout.accounts)
-        return labels[self._column()]
+        return np.asarray(labels[self._column()])
 
     def _frame(self) -> pd.DataFrame:
         v, step = self.values, np.timedelta64(timeframe_ns(self.bars.timeframe), "ns")

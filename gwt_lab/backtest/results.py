@@ -55,7 +55,7 @@ class Results(AccountPaths):
         """
         feed = self.simulation.feed
         known = np.where(np.isnan(feed.close), feed.fill, feed.close)
-        marks = pd.DataFrame(known).ffill().to_numpy()
+        marks: np.ndarray = pd.DataFrame(known).ffill().to_numpy()
         marks.flags.writeable = False
         return marks
 
@@ -106,7 +106,7 @@ class Results(AccountPaths):
 
     def gross_exposure_values(self) -> np.ndarray:
         """Return positions' worth over the account's at each close, shape (n_times, n_accounts)."""
-        gross = np.abs(np.nan_to_num(self.weights.to_numpy()))
+        gross = np.abs(np.nan_to_num(self.weights.to_numpy(), posinf=0.0, neginf=0.0))
         return np.asarray(np.add.reduceat(gross, self.simulation.layout.first[:-1], axis=1))
 
     @property

@@ -121,6 +121,8 @@ def why_no_trades(result: Results) -> WhyNoTrades:
             which = here & ~decided.filled & (reason == code)
             rows.append((label, REASONS[int(code)], int(which.sum()), result.bars.index[decided.row[which].min()]))
     table = pd.DataFrame(rows, columns=["column", "reason", "count", "first"])
+    # of no rows pandas would not know the types
+    table = table.astype({"column": object, "reason": object, "count": np.int64})
     table["first"] = pd.to_datetime(table["first"], utc=True)
     return WhyNoTrades(table, len(decided.row), int(decided.filled.sum()))
 
@@ -206,7 +208,7 @@ def _feed_tests(result: Results, decided: _Decisions) -> dict[int, np.ndarray]:
 
 
 def _clipped(result: Results, decided: _Decisions) -> np.ndarray:
-    return np.minimum(decided.at, result.bars.n_times - 1)
+    return np.asarray(np.minimum(decided.at, result.bars.n_times - 1))
 
 
 def _signal_tests(result: Results, decided: _Decisions) -> dict[int, np.ndarray]:
@@ -247,11 +249,13 @@ def _at_target(result: Results, decided: _Decisions) -> np.ndarray:
     layout, kind = simulation.layout, code_of(SIZE_TYPE, "size_type", simulation.rules.size_type)
     price = simulation.feed.fill[row, layout.symbol_of[decided.column]]
     worth = np.abs(_worth_before(result, decided)) + 1e-300
-    unit = {words.TARGET_AMOUNT: 1.0 / price, words.TARGET_VALUE: np.ones(len(price)), words.TARGET_PERCENT: 1.0 / worth}
-    near = np.where(simulation.plan.drift > 0.0, simulation.plan.drift, 1e-9)
-    missed = np.abs(decided.size / unit[kind] - decided.held * price) / worth
+    unit = {words.TARGET_AMOUNT: price, words.TARGET_VALUE: 1.0, words.TARGET_PERCENT: worth}[kind]
+    missed = np.abs(decided.size * unit - decided.held * price) / worth
+    near = max(simulation.plan.drift, 1e-9)
+    if kind != words.TARGET_PERCENT:
+        return np.asarray(missed <= near)
     # an account's worth at the open of a bar is not kept, so its close before is taken, and a hundredth for the gap
-    return np.asarray(missed <= (near if kind != words.TARGET_PERCENT else np.maximum(near, 0.01 * (decided.held != 0))))
+    return np.asarray(missed <= np.maximum(near, 0.01 * (decided.held != 0)))
 
 
 def _worth_before(result: Results, decided: _Decisions) -> np.ndarray:

@@ -69,7 +69,7 @@ def _store(strategy: Strategy, bars: Bars, result: Portfolio, data: dict[str, An
         "orders": len(result.fills),
     }
     metrics = {name: value if value == value else None for name, value in numbers.items()}
-    arrays = strategy_arrays(strategy) | {"equity": result.value().to_frame(), "orders": result.orders}
+    arrays = strategy_arrays(strategy) | {"equity": result.value().to_frame(), "orders": result.orders.frame}
     return store_run("backtest", spec, metrics, arrays=arrays, data_hashes={"bars": bars.content_hash})
 
 

@@ -15,7 +15,7 @@ def market(
 ) -> Bars:
     """Return hourly bars whose open jumps from the last close; `holes` of them are missing."""
     rng = np.random.default_rng(seed)
-    index = pd.date_range("2021-01-01", periods=n_times, freq=freq, tz="UTC")
+    index = pd.date_range("2021-01-01", periods=n_times, freq=freq.replace("d", "D"), tz="UTC")
     parts = []
     for symbol in symbols:
         close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, n_times)))
