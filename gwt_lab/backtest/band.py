@@ -148,23 +148,21 @@ def _number_of(name: str) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------ counting
-def count_ambiguous(result: Results) -> int:
-    """Return in how many bars (of a column) the pessimistic and the optimistic view do different things.
+def count_ambiguous(result: Results) -> np.ndarray:
+    """Return in how many bars (of a column) the pessimistic and the optimistic view do different things, by account.
 
     Both views are taken from the state that the result itself was in before the bar, so a bar counts for what it hides
     alone, and not for what earlier ones hid.
     """
     simulation = result.simulation
-    rows = _candidates(result)
-    if simulation.is_plain_weights or not len(rows):
-        return 0
-    count = 0
+    count, account_of = np.zeros(result.n_accounts, dtype=np.int64), simulation.layout.account_of
+    rows = np.empty(0, dtype=np.int64) if simulation.is_plain_weights else _candidates(result)
+    both = _terms(simulation, ("pessimistic", "optimistic"))
     for before, row in _states(simulation, rows):
-        views = [
-            _fills_of(simulation, row, before, terms) for terms in _terms(simulation, ("pessimistic", "optimistic"))
-        ]
-        columns = {int(fill[1]) for fills in views for fill in fills}
-        count += sum(not np.array_equal(*(fills[fills[:, 1] == column] for fills in views)) for column in columns)
+        views = [_fills_of(simulation, row, before, terms) for terms in both]
+        for column in {int(fill[1]) for fills in views for fill in fills}:
+            one, other = (fills[fills[:, 1] == column] for fills in views)
+            count[account_of[column]] += not np.array_equal(one, other)
     return count
 
 

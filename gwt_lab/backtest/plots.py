@@ -194,7 +194,7 @@ def _line(
     if len(values) > _MOST_POINTS and means:
         edges = np.linspace(0, len(values), _STRETCHES + 1).astype(np.int64)
         means_of = np.add.reduceat(np.nan_to_num(values), edges[:-1]) / np.diff(edges)
-        where = {"x": _milliseconds(result, edges[:-1]), "y": means_of}
+        where: dict[str, Any] = {"x": _milliseconds(result, edges[:-1]), "y": means_of}
     elif len(values) > _MOST_POINTS:
         rows = _thinned(values)
         where = {"x": _milliseconds(result, rows), "y": values[rows]}

@@ -360,6 +360,11 @@ class Drawdowns(Records):
         labels[:] = list(self.layout.accounts)
         return np.asarray(labels[self._column()])
 
+    @property
+    def _bars_below(self) -> np.ndarray:
+        """Bars from the first below the peak to the end; the last one counts whole where the peak is not reached."""
+        return np.asarray(self.values[:, 4] - self.values[:, 2] + self.values[:, 8], dtype=np.int64)
+
     def _frame(self) -> pd.DataFrame:
         v, step = self.values, np.timedelta64(timeframe_ns(self.bars.timeframe), "ns")
         named = {"account": self._labels()} if len(self.layout.accounts) > 1 else {}
@@ -374,7 +379,7 @@ class Drawdowns(Records):
                 "valley_value": v[:, 6],
                 "end_value": v[:, 7],
                 "drawdown": v[:, 6] / v[:, 5] - 1.0,
-                "duration": (v[:, 4] - v[:, 2] + v[:, 8]).astype(np.int64) * step,
+                "duration": self._bars_below * step,
                 "status": np.where(v[:, 8] > 0, "active", "recovered"),
             }
         )

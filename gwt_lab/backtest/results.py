@@ -157,7 +157,7 @@ class Results(AccountPaths):
             return self[column].stats(agg_func=agg_func, benchmark=benchmark)
         table = stats.stats_table(self, benchmark)
         if self.assumptions.band:
-            table.loc["Ambiguous Bars"] = self.n_ambiguous_bars
+            table.loc["Ambiguous Bars"] = self.ambiguous_bars.tolist()
         return table if agg_func is None else stats.summarise(table, agg_func)
 
     def monthly_returns(self) -> pd.DataFrame:
@@ -167,16 +167,25 @@ class Results(AccountPaths):
     # ------------------------------------------------------------------------------------------ what a bar hides
     def band(self) -> Band:
         """Return the result under pessimistic, neutral and optimistic views of what bars cannot tell."""
+        return self._band
+
+    @cached_property
+    def _band(self) -> Band:
         from gwt_lab.backtest.band import Band
 
         return Band.of(self)
 
     @cached_property
-    def n_ambiguous_bars(self) -> int:
-        """Bars (of a column) in which the pessimistic and the optimistic view do different things."""
+    def ambiguous_bars(self) -> np.ndarray:
+        """Bars (of a column) in which the pessimistic and the optimistic view do different things, by account."""
         from gwt_lab.backtest.band import count_ambiguous
 
         return count_ambiguous(self)
+
+    @property
+    def n_ambiguous_bars(self) -> int:
+        """Bars (of a column) in which the pessimistic and the optimistic view do different things, in all."""
+        return int(self.ambiguous_bars.sum())
 
     def why_no_trades(self) -> WhyNoTrades:
         """Return what kept signals or orders from being filled, by column and reason."""

@@ -116,7 +116,8 @@ def _numbers(found: Any) -> np.ndarray:
 def _path_rows(result: Results, benchmark: Any) -> dict[str, Any]:
     value, init = result.paths.value, result.simulation.init_cash
     held = benchmark_values(result, benchmark)
-    longest = np.array([float(metrics.longest_drawdown(value[:, a])) for a in range(result.n_accounts)])
+    longest = np.zeros(result.n_accounts)
+    np.fmax.at(longest, result.drawdowns._account, result.drawdowns._bars_below)
     orders = result.orders
     return {
         "Start": result.bars.index[0],

@@ -145,7 +145,7 @@ def _decisions(result: Results) -> _Decisions:
         target = code_of(SIZE_TYPE, "size_type", rules.size_type) >= words.TARGET_AMOUNT
         side = np.zeros(len(row)) if target else np.sign(size) * flips
     at = np.minimum(row + rules.delay, shape[0])
-    return _Decisions(row, at, column, size, side, _held_before(result, at, column), _filled(result, at, column))
+    return _Decisions(row, at, column, size, side, _held_before(result, at, column), _filled(result, at, column, side))
 
 
 def _cells(result: Results, row: np.ndarray, column: np.ndarray) -> np.ndarray:
@@ -170,14 +170,18 @@ def _held_before(result: Results, at: np.ndarray, column: np.ndarray) -> np.ndar
 _INSIDE = (words.STOP_LOSS, words.TAKE_PROFIT, words.TRAILING, words.TIME_STOP, words.LIQUIDATION, words.LIMIT)
 
 
-def _filled(result: Results, at: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Return whether an order of the bar was filled, or its limit while it rested."""
+def _filled(result: Results, at: np.ndarray, column: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Return whether an order of the bar was filled on its side, or its limit while it rested."""
     fills, rules = result.fills, result.simulation.rules
-    done = fills[fills[:, 5] == words.ORDER]
-    filled = np.isin(_cells(result, at, column), _cells(result, done[:, 0], done[:, 1]))
-    limits = fills[fills[:, 5] == words.LIMIT]
-    for later in range(rules.limit_bars + (rules.price != "next_open") if len(limits) else 0):
-        filled |= np.isin(_cells(result, at + later, column), _cells(result, limits[:, 0], limits[:, 1]))
+    rests = rules.limit_bars + (rules.price != "next_open") if (fills[:, 5] == words.LIMIT).any() else 0
+    filled = np.zeros(len(at), dtype=bool)
+    for sign in (1.0, -1.0):
+        own = fills[fills[:, 2] * sign > 0.0]
+        done, limits = (own[own[:, 5] == kind] for kind in (words.ORDER, words.LIMIT))
+        found = np.isin(_cells(result, at, column), _cells(result, done[:, 0], done[:, 1]))
+        for later in range(rests):
+            found |= np.isin(_cells(result, at + later, column), _cells(result, limits[:, 0], limits[:, 1]))
+        filled |= found & (side * sign >= 0.0)
     return filled
 
 

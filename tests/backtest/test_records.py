@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from gwt_lab.backtest import matching as at
 from gwt_lab.backtest.portfolio import Portfolio
-from gwt_lab.errors import UnknownNameError
+from gwt_lab.errors import MissingExtraError, UnknownNameError
 from tests.backtest.markets import by_hand, flags, market, random_signals
 from tests.oracles.paths import bars_of
 from tests.oracles.records import plain_drawdowns, plain_excursions, plain_trades
@@ -146,3 +148,10 @@ def test_the_gap_at_the_end_values_an_open_trade_at_the_last_known_price():
     entries = pd.DataFrame([[True, False]] + [[False, False]] * 2, bars.index, bars.close.columns)
     pf = Portfolio.from_signals(bars, entries, fees=0, slippage=0)
     assert pf.trades["exit_price"].tolist() == [12]
+
+
+def test_without_vectorbt_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "vectorbt", None)
+    pf = portfolio({})
+    with pytest.raises(MissingExtraError, match=r"gwt_lab\[vectorbt\]"):
+        pf.to_vectorbt()

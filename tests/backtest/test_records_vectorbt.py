@@ -11,7 +11,7 @@ import pytest
 from gwt_lab.backtest import metrics
 from gwt_lab.backtest.portfolio import Portfolio
 from gwt_lab.errors import ConfigError
-from tests.backtest.markets import market, random_signals
+from tests.backtest.markets import by_hand, flags, market, random_signals
 
 pytestmark = [
     pytest.mark.slow,  # vectorbt compiles for 20 to 60 s where it finds no cache
@@ -159,3 +159,56 @@ def test_funding_cannot_be_handed_over(vectorbt):
     rates = pd.DataFrame(1e-4, index=bars.index[::8], columns=bars.symbols)
     with pytest.raises(ConfigError, match="funding"):
         Portfolio.from_signals(bars, entries, exits, funding=rates).to_vectorbt()
+
+
+# ------------------------------------------------------------------------------------------------ where they differ
+STILL = (10.0, 10.0, 10.0, 10.0)
+
+
+def exits_of(vectorbt, third, **theirs):
+    """Return our and their exit price of a position entered at 10 with a stop at 9 and a target at 11."""
+    bars = by_hand(STILL, STILL, third, STILL)
+    entries = flags(bars, 1)
+    ours = Portfolio.from_signals(bars, entries, price="close", sl_stop=0.1, tp_stop=0.1, fees=0, slippage=0)
+    frames = {name: getattr(bars, name).iloc[:, 0] for name in ("open", "high", "low")}
+    other = vectorbt.Portfolio.from_signals(
+        bars.close.iloc[:, 0], entries, **frames, sl_stop=0.1, tp_stop=0.1, init_cash=10_000, freq="1h", **theirs
+    )
+    return ours.trades["exit_price"][0], other.trades.records_readable["Avg Exit Price"][0]
+
+
+def test_a_bar_that_opens_beyond_the_target_and_falls_to_the_stop(vectorbt):
+    assert exits_of(vectorbt, (11.5, 12, 8, 10)) == (11.5, 9.0)
+
+
+def test_a_bar_that_holds_both_is_the_stop_in_both_by_default(vectorbt):
+    assert exits_of(vectorbt, (10, 12, 8, 10)) == (9.0, 9.0)
+
+
+def test_stops_count_from_the_orders_price_here_and_from_the_close_there(vectorbt):
+    bars = by_hand(STILL, (10, 11, 10, 11), (11, 11, 9.5, 10), (10, 10, 9, 9))
+    pf = Portfolio.from_signals(bars, flags(bars, 0), sl_stop=0.1, fees=0, slippage=0)
+    frames = {name: getattr(bars, name).iloc[:, 0] for name in ("open", "high", "low")}
+    theirs = vectorbt.Portfolio.from_signals(
+        bars.close.iloc[:, 0], flags(bars, 1), price=frames["open"], **frames, sl_stop=0.1, freq="1h"
+    )
+    assert pf.trades["exit_price"].tolist() == [9.0]
+    assert theirs.trades.records_readable["Avg Exit Price"].tolist() == pytest.approx([9.9])
+
+
+def test_a_stop_can_be_hit_in_the_bar_of_its_entry_here_alone(vectorbt):
+    bars = by_hand(STILL, (10, 10, 8, 10), STILL, STILL)
+    pf = Portfolio.from_signals(bars, flags(bars, 0), sl_stop=0.1, fees=0, slippage=0)
+    frames = {name: getattr(bars, name).iloc[:, 0] for name in ("open", "high", "low")}
+    theirs = vectorbt.Portfolio.from_signals(
+        bars.close.iloc[:, 0], flags(bars, 1), price=frames["open"], **frames, sl_stop=0.1, freq="1h"
+    )
+    assert (pf.trades.closed.count(), theirs.trades.closed.count()) == (1, 0)
+
+
+def test_an_account_that_never_falls_or_varies(vectorbt):
+    bars = by_hand(STILL, STILL, STILL)
+    pf = Portfolio.from_signals(bars, flags(bars))
+    theirs = pf.to_vectorbt()
+    assert (pf.max_drawdown(), np.isnan(theirs.stats()["Max Drawdown [%]"])) == (0.0, True)
+    assert (np.isnan(pf.sharpe_ratio()), theirs.sharpe_ratio()) == (True, np.inf)
