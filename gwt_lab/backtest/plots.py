@@ -115,6 +115,11 @@ def _draw_worth(figure: Any, result: Results, benchmark: Any) -> None:
         if not several:
             fall |= {"fill": "tozeroy", "fillcolor": "rgba(229,72,77,0.15)"}
         figure.add_trace(fall | {"showlegend": False}, row=2, col=1)
+    if result.assumptions.band and not several:
+        # up to the account's line, which is drawn just before
+        best = _line(result, result.band().optimistic.paths.value[:, 0], "optimistic", _ACCOUNT, 0.8)
+        best |= {"fill": "tonexty", "fillcolor": "rgba(59,130,246,0.2)"}
+        figure.add_trace(best, row=1, col=1)
     form = ",.0f" if highest < _MILLIONS else "~s"
     figure.update_yaxes(title_text="worth at each close", tickformat=form, row=1, col=1)
     figure.update_yaxes(title_text="drawdown, %", row=2, col=1)

@@ -239,8 +239,10 @@ def _signal_tests(result: Results, decided: _Decisions) -> dict[int, np.ndarray]
 def _size_tests(result: Results, decided: _Decisions) -> dict[int, np.ndarray]:
     rules = result.simulation.rules
     target = code_of(SIZE_TYPE, "size_type", rules.size_type) >= words.TARGET_AMOUNT
-    sells = (decided.side < 0.0) & (rules.direction == "longonly")
-    covers = (decided.side > 0.0) & (rules.direction == "shortonly")
+    # a negative target is on the side that the direction does not allow
+    beyond = target & (decided.size < 0.0)
+    sells = ((decided.side < 0.0) | beyond) & (rules.direction == "longonly")
+    covers = ((decided.side > 0.0) | beyond) & (rules.direction == "shortonly")
     return {
         AT_TARGET: _at_target(result, decided) if target else np.zeros(len(decided.row), dtype=bool),
         NOTHING_TO_SELL: (sells & (decided.held <= 0.0)) | (covers & (decided.held >= 0.0)),

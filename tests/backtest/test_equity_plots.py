@@ -82,6 +82,15 @@ def test_long_paths_are_thinned_to_their_extremes() -> None:
     assert "2,000 largest of" in next(name for name in traces if name.startswith("entry"))
 
 
+def test_a_band_is_drawn_from_the_account_up_to_the_optimistic_view() -> None:
+    account = traded(sl_stop=0.006, tp_stop=0.006, ambiguity="band")
+    names = [trace.name for trace in account.plot().data if trace.yaxis == "y"]
+    assert names == ["equal parts, held", "account", "optimistic"]
+    best = next(trace for trace in account.plot().data if trace.name == "optimistic")
+    assert best.fill == "tonexty"
+    np.testing.assert_array_equal(best.y, account.band().value()["optimistic"])
+
+
 def test_several_accounts_are_drawn_side_by_side() -> None:
     bars = market(100, seed=1)
     names = [trace.name for trace in Portfolio.from_signals(bars, *random_signals(bars, seed=2)).plot().data]

@@ -135,6 +135,25 @@ def test_every_entry_is_filled_or_explained(settings):
     assert why.REASONS[why.OTHER] not in set(told.table["reason"])
 
 
+@pytest.mark.parametrize("size_type", ["amount", "value", "percent", "targetamount", "targetvalue", "targetpercent"])
+@pytest.mark.parametrize("direction", ["longonly", "shortonly", "both"])
+def test_every_order_is_filled_or_explained(size_type, direction):
+    bars = market(300, seed=8, holes=0.1)
+    rng = np.random.default_rng(9)
+    unit = {"value": 6000.0, "percent": 0.6, "targetvalue": 6000.0, "targetpercent": 0.9}.get(size_type, 60.0)
+    sizes = np.where(rng.uniform(size=bars.shape) < 0.2, rng.normal(0, unit, bars.shape), NAN)
+    sizes = pd.DataFrame(sizes, bars.index, bars.close.columns)
+    told = Portfolio.from_orders(bars, sizes, size_type=size_type, direction=direction).why_no_trades()
+    assert told.n_filled + told.table["count"].sum() == told.n_decisions > 80
+    assert why.REASONS[why.OTHER] not in set(told.table["reason"])
+
+
+def test_an_exit_in_the_bar_is_not_taken_for_its_entry():
+    pf = signals(still(), 0, 2, exits=(2,), upon_long_conflict="exit")
+    assert len(pf.orders) == 2
+    assert counts(pf) == {why.REASONS[why.ENTRY_AND_EXIT]: 1}
+
+
 def test_weights_are_explained_too():
     bars = market(50, seed=3)
     pf = Portfolio.from_weights(bars, pd.DataFrame(0.0, bars.index, bars.close.columns))
