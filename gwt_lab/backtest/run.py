@@ -59,7 +59,7 @@ def run_backtest(
     Returns
     -------
     dict
-        `total_return`, `sharpe_ratio`, `max_drawdown` (negative), `n_orders`; `equity_curve` (Series: worth at each
+        `total_return`, `sharpe_ratio`, `max_drawdown` (negative), `n_trades`; `equity_curve` (Series: worth at each
         close); `benchmark_curve` (Series: the same cash in equal parts of every symbol, held); `assumptions` (str);
         `portfolio` (:class:`Portfolio`).
 
@@ -79,7 +79,7 @@ def run_backtest(
         "total_return": portfolio.total_return(),
         "sharpe_ratio": portfolio.sharpe_ratio(),
         "max_drawdown": portfolio.max_drawdown(),
-        "n_orders": len(portfolio.fills),
+        "n_trades": len(portfolio.trades),
         "equity_curve": portfolio.value(),
         "benchmark_curve": (portfolio.assumptions.init_cash * growth).rename("benchmark"),
         "assumptions": str(portfolio.assumptions),

@@ -77,7 +77,7 @@ def _store(described: dict[str, Any], arrays: dict[str, Any], result: Portfolio,
         "orders": len(result.fills),
     }
     metrics = {name: value if value == value else None for name, value in numbers.items()}
-    tables = arrays | {"equity": result.value().to_frame(), "orders": result.orders}
+    tables = arrays | {"equity": result.value().to_frame(), "orders": result.orders.frame}
     return store_run("backtest", spec, metrics, arrays=tables, data_hashes={"bars": bars.content_hash})
 
 
