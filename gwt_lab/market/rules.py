@@ -12,7 +12,7 @@ from gwt_lab.market import orders as words
 from gwt_lab.market.account import Terms
 from gwt_lab.market.costs import CostModel
 from gwt_lab.market.instruments import Instrument
-from gwt_lab.market.orders import code_of
+from gwt_lab.market.orders import code_of, plain_word
 
 __all__ = ["FillRules"]
 
@@ -22,6 +22,10 @@ _PRICE_WORDS = {
     "next_close": "decided at a bar's close, filled at the next bar's close",
     "given": "decided at a bar's close, filled in the same bar at prices that were given",
 }
+_WORDS = (
+    "size_type", "direction", "accumulate", "upon_long_conflict", "upon_short_conflict", "upon_dir_conflict",
+    "upon_opposite_entry", "call_seq", "ambiguity", "stop_exit_price", "delisting",
+)  # fmt: skip
 _STOP_EXIT = {"stoplimit": 0, "stopmarket": 1}
 _DELISTING = {"hold": 0, "close": 1}
 
@@ -102,6 +106,10 @@ class FillRules:
                 f"{self.maintenance_margin!r}"
             )
         self._codes()
+        # other code compares words, so every spelling that is taken becomes the one in the list
+        for name in _WORDS:
+            if isinstance(word := getattr(self, name), str):
+                object.__setattr__(self, name, plain_word(word))
 
     def _codes(self) -> dict[str, int]:
         """Return every word's code; refuses unknown words."""
