@@ -96,8 +96,11 @@ class FillRules:
             raise ConfigError(f"price must be one of {', '.join(words.FILL_PRICES)}, got {self.price!r}")
         for name, least in (("time_stop", 0), ("limit_bars", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or value != int(value) or value < least:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < least:
                 raise ConfigError(f"{name} must be a whole number of bars from {least} on, got {value!r}")
+        for name in ("leverage", "maintenance_margin"):
+            if not isinstance(getattr(self, name), (int, float)):
+                raise ConfigError(f"{name} must be one number, got {getattr(self, name)!r}")
         if not (math.isfinite(self.leverage) and self.leverage >= 1):
             raise ConfigError(f"leverage must be at least 1 (spot), got {self.leverage!r}")
         if not 0 <= self.maintenance_margin < 1 / self.leverage + (self.leverage == 1):

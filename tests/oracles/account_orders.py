@@ -79,7 +79,7 @@ def sized(size: float, rules: Rules, limits: str, held: float, price: float, wor
         size = -size
     kind = rules.size_type
     if kind == "percent":
-        return Order(math.copysign(INF, size) if size else 0.0, abs(size), limits, opens)
+        return Order(math.copysign(INF, size) if size else 0.0, min(abs(size), 1.0), limits, opens)
     target = kind.startswith("target")
     if kind == "targetpercent":
         if worth <= 0:

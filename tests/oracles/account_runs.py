@@ -234,8 +234,6 @@ def random_size(rng: np.random.Generator, rules: Rules, shape: tuple[int, int], 
     unit = {"amount": 0.5 * cash / level, "value": np.full(shape[1], 0.5 * cash), "percent": np.full(shape[1], 0.6)}
     unit |= {"targetamount": unit["amount"], "targetvalue": unit["value"], "targetpercent": unit["percent"]}
     size = unit[rules.size_type] * np.exp(rng.normal(0, 0.7, shape))
-    if rules.size_type == "percent":
-        size = np.minimum(size, 1.0)
     if rules.size_type == "targetpercent":
         size = size * rules.leverage
     if orders:
