@@ -17,6 +17,7 @@ MIRRORS = {
     "gwt_lab/backtest/portfolio.py:from_signals": "vectorbt.Portfolio.from_signals",
     "gwt_lab/backtest/portfolio.py:from_orders": "vectorbt.Portfolio.from_orders",
     "gwt_lab/backtest/portfolio.py:from_weights": "vectorbt.Portfolio.from_orders, size_type='targetpercent'",
+    "gwt_lab/backtest/sweep/engine.py:sweep": "vectorbt's MA.run and Portfolio.from_signals in one call",
     "gwt_lab/data/synthetic.py:synthetic_market": "scikit-learn's make_classification: one keyword a property",
     "gwt_lab/execution/env.py:__init__": "the published environment's keywords",
 }

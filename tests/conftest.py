@@ -12,7 +12,7 @@ import pytest
 def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give each test a catalog, runs, ledger and keys of its own; nothing is written into the checkout."""
     folder = tmp_path_factory.mktemp("places", numbered=True)
-    for name in ("CATALOG", "RUNS", "LEDGER", "KEYS", "BUNDLES", "LIVE"):
+    for name in ("CATALOG", "RUNS", "LEDGER", "KEYS", "BUNDLES", "LIVE", "SWEEPS"):
         monkeypatch.setenv(f"GWT_{name}", str(folder / name.lower()))
 
 

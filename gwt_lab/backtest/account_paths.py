@@ -140,11 +140,13 @@ class AccountPaths:
     # ------------------------------------------------------------------------------------------ numbers
     def total_return(self) -> Any:
         """Return the gain over the whole path as a fraction of the initial cash."""
-        return self._number(lambda value, _, start: metrics.total_return(value, start), "total_return")
+        return self._by_account(self.paths.value[-1] / self.simulation.init_cash - 1.0, "total_return")
 
     def sharpe_ratio(self) -> Any:
         """Return the Sharpe ratio of every bar's return (ddof=1), annualised with 365 days."""
-        return self._number(lambda _, returns, __: metrics.sharpe_ratio(returns, self._year), "sharpe_ratio")
+        n_times, year = self.bars.n_times, self._year
+        found = [metrics.sharpe_of_sums(sums, n_times, year) for sums in self._sums]
+        return self._by_account(np.array(found), "sharpe_ratio")
 
     def sortino_ratio(self) -> Any:
         """Return mean over the root mean square of losses, annualised with 365 days."""
@@ -156,7 +158,7 @@ class AccountPaths:
 
     def max_drawdown(self) -> Any:
         """Return the deepest fall from a peak as a negative fraction."""
-        return self._number(lambda value, _, __: metrics.max_drawdown(value), "max_drawdown")
+        return self._by_account(np.array([sums[4] for sums in self._sums]), "max_drawdown")
 
     def annualized_return(self) -> Any:
         """Return the compound growth of a year of 365 days as a fraction."""
@@ -190,6 +192,12 @@ class AccountPaths:
             metrics.bar_returns(self.paths.value[:, a], self.simulation.init_cash[a]) for a in range(self.n_accounts)
         ]
         return np.column_stack(columns)
+
+    @cached_property
+    def _sums(self) -> list[tuple[float, float, float, float, float]]:
+        value = self.paths.value if self.n_accounts == 1 else np.asfortranarray(self.paths.value)
+        start = self.simulation.init_cash
+        return [metrics.path_sums(value[:, a], float(start[a])) for a in range(self.n_accounts)]
 
     def _number(self, measure: Callable[[np.ndarray, np.ndarray, float], float], name: str) -> Any:
         found = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gwt_lab.allocation.signal_rules import hold_between
+from gwt_lab.allocation.signal_rules import rebalance_rows
 from gwt_lab.backtest.inputs import (
     Layout,
     aligned_numbers,
@@ -16,20 +16,28 @@ from gwt_lab.backtest.inputs import (
     bars_of,
     feed_of,
     layout_of,
-    panel,
 )
 from gwt_lab.backtest.simulation import Simulation
-from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.errors import ConfigError, ShapeError
 from gwt_lab.market.account import Plan
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.orders import DIRECTION, LONG_ONLY, SHORT_ONLY
 from gwt_lab.market.rules import FillRules
 from gwt_lab.market.time import utc_index
 
-__all__ = ["Setting", "aligned_weights", "first_bars", "orders_simulation", "signals_simulation", "weights_simulation"]
+__all__ = [
+    "Setting",
+    "aligned_weights",
+    "events_simulation",
+    "first_bars",
+    "orders_simulation",
+    "signals_simulation",
+    "weights_simulation",
+]
 
 _NO_SIGNALS = np.empty((0, 0), dtype=np.uint8)
 _NUMBERS = ("size", "sl_stop", "tp_stop", "limit")
+_ALL_ROWS = np.empty(0, dtype=np.bool_)
 _LONG, _LEAVE_LONG, _SHORT, _LEAVE_SHORT = 1, 2, 4, 8
 
 
@@ -99,6 +107,20 @@ def orders_simulation(
     return _simulation(market, None, aligned, rules, layout, setting)
 
 
+def events_simulation(bars: Any, rules: FillRules, setting: Setting) -> Simulation:
+    """Return a simulation without decisions, for an order function to write into; see `Portfolio.from_order_func`."""
+    market = bars_of(bars, setting.price)
+    layout, _ = layout_of(market.close.columns, market, share=True)
+    sized = "target" in rules.size_type.lower()
+    size, sl_stop, tp_stop, limit = (np.full(market.shape, np.nan) for _ in range(4))
+    codes = None if sized else np.zeros(market.shape, dtype=np.uint8)
+    given = {"size": size, "sl_stop": sl_stop, "tp_stop": tp_stop, "limit": limit}
+    simulation = _simulation(market, codes, given, rules, layout, setting)
+    # the function writes into these
+    plan = simulation.plan._replace(size=size, sl_stop=sl_stop, tp_stop=tp_stop, limit=limit)
+    return replace(simulation, plan=plan)
+
+
 def weights_simulation(
     bars: Any, weights: Any, rules: FillRules, setting: Setting, *, rebalance: float | None
 ) -> Simulation:
@@ -111,15 +133,17 @@ def weights_simulation(
     targets = aligned_weights(weights, market)
     if rebalance is not None and (isinstance(rebalance, bool) or not rebalance > 0):
         raise ConfigError(f"rebalance must be a whole number of bars or a drift between 0 and 1, got {rebalance!r}")
+    active, drift = _ALL_ROWS, 0.0
     if rebalance is not None and rebalance >= 1:
         if rebalance != int(rebalance):
             raise ConfigError(f"rebalance must be a whole number of bars or a drift below 1, got {rebalance!r}")
-        targets = hold_between(targets, market.timeframe, int(rebalance))
+        active = rebalance_rows(market.index, market.timeframe, int(rebalance))
+    elif rebalance is not None:
+        drift, targets = float(rebalance), targets.ffill()
     layout, order = layout_of(market.close.columns, market, share=True)
-    drift = float(rebalance) if rebalance is not None and rebalance < 1 else 0.0
-    aligned = _aligned({}, market, layout.columns, order)
-    aligned["size"] = panel(targets.ffill() if drift else targets)
-    return _simulation(market, None, aligned, rules, layout, setting, drift)
+    aligned = _aligned({}, market, layout.columns, order) | {"size": targets.to_numpy(dtype=np.float64)}
+    simulation = _simulation(market, None, aligned, rules, layout, setting)
+    return replace(simulation, plan=simulation.plan._replace(drift=drift, active=active))
 
 
 def _aligned(numbers: dict[str, Any], market: Bars, columns: pd.Index, order: np.ndarray) -> dict[str, np.ndarray]:
@@ -137,7 +161,6 @@ def _simulation(
     rules: FillRules,
     layout: Layout,
     setting: Setting,
-    drift: float = 0.0,
 ) -> Simulation:
     arrays = {name: numbers[name] for name in _NUMBERS[1:]}
     for name, values in arrays.items():
@@ -151,7 +174,8 @@ def _simulation(
         signal=_NO_SIGNALS if codes is None else codes,
         size=_readonly(size),
         reference=feed.close,
-        drift=drift,
+        drift=0.0,
+        active=_ALL_ROWS,
         **{name: _readonly(values) for name, values in arrays.items()},
     )
     notes = _notes(feed.last_row, market, rules, arrays)
@@ -248,8 +272,6 @@ def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
     ------
     ShapeError
         If symbols or times do not match.
-    DataError
-        If a weight is infinite.
     """
     if not isinstance(weights, pd.DataFrame):
         raise ShapeError(
@@ -275,7 +297,4 @@ def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
             first = foreign[0] if len(foreign) else frame.index[frame.index.duplicated()][0]
             raise ShapeError(f"weights must lie at the bars' open times, each once; {first} does not")
         frame = frame.reindex(bars.index)
-    values = frame.to_numpy()
-    if values.size and (np.fmax.reduce(values, axis=None) == np.inf or np.fmin.reduce(values, axis=None) == -np.inf):
-        raise DataError("weights must be numbers or NaN (hold), got an infinite one")
     return frame

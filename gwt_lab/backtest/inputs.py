@@ -85,11 +85,12 @@ def layout_of(columns: pd.Index, bars: Bars, *, share: bool, group_by: Any = Non
         If a symbol is unknown or a column comes twice.
     """
     symbols = columns.get_level_values(-1)
-    unknown = sorted({str(name) for name in symbols if name not in bars.close.columns})
+    known = bars.close.columns
+    unknown = [] if symbols.equals(known) else sorted({str(name) for name in symbols if name not in known})
     if unknown or columns.has_duplicates:
         what = f"unknown {', '.join(unknown)}" if unknown else "the same column twice"
         raise ShapeError(f"columns must be symbols of the bars ({', '.join(bars.symbols[:8])}), each once; got {what}")
-    symbol_of = bars.close.columns.get_indexer(symbols).astype(np.int64)
+    symbol_of = known.get_indexer(symbols).astype(np.int64)
     if not share:
         order = np.arange(len(columns))
         return Layout(columns, symbol_of, columns, np.arange(len(columns) + 1, dtype=np.int64)), order

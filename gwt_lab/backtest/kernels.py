@@ -7,103 +7,177 @@ import math
 import numpy as np
 
 from gwt_lab.kernels import inner_kernel, kernel
-from gwt_lab.market.account import BASE, CASH, LAST, LIMIT, PEAK, POSITION, SL, TP, Book, Feed, Log, Plan, Terms
-from gwt_lab.market.bar import step_account
-from gwt_lab.market.fills import account_value, held_after, mark_prices, trade_row
+from gwt_lab.market.account import (
+    BASE,
+    CASH,
+    LAST,
+    LIMIT,
+    PEAK,
+    POSITION,
+    SL,
+    TP,
+    Book,
+    Feed,
+    Log,
+    Plan,
+    Terms,
+    mark_bar,
+)
+from gwt_lab.market.bar import step_account, trade_account
+from gwt_lab.market.fills import held_after, mark_row, space_for, trade_targets, worth_of
 
-__all__ = ["amounts_held", "simulate", "simulate_weights"]
+__all__ = ["advance", "all_finite_or_nan", "amounts_held", "simulate", "simulate_weights", "trade_at_close"]
 
 # fills that one column can have in one bar: time stop, order, limit, stop, liquidation, delisting
 _MOST_FILLS = 6
 
 
 @inner_kernel
-def _sleeps(
-    i: int, k: int, j: int, s: int, open_: np.ndarray, high: np.ndarray, low: np.ndarray, close: np.ndarray,
-    signal: np.ndarray, size: np.ndarray, held: np.ndarray, eventful: bool, trails: bool,
-) -> bool:  # fmt: skip
-    """Return whether nothing can happen to column `j` in bar `i`, so that only its price moves.
+def _decides(k: int, j: int, signal: np.ndarray, size: np.ndarray) -> bool:
+    """Return whether row `k` of a plan holds anything for column `j`."""
+    if k < 0:
+        return False
+    if len(signal) > 0:
+        return signal[k, j] != 0
+    return not math.isnan(size[k if size.shape[0] > 1 else 0, j if size.shape[1] > 1 else 0])
 
-    A bar that lacks a price, a resting limit, or a price at a stop's level is left to `step_account`. So is every bar
-    of a position that more than its stops can end or charge (`eventful`: time stop, funding, liquidation).
+
+@inner_kernel
+def _levels(j: int, held: np.ndarray, trails: bool) -> tuple[float, float]:
+    """Return prices below and above which something happens to an open position; NaN where nothing can.
+
+    A trailing stop moves as soon as a bar is better than its best before.
     """
-    if k >= 0:
-        if len(signal):
-            if signal[k, j] != 0:
-                return False
-        elif not math.isnan(size[k if size.shape[0] > 1 else 0, j if size.shape[1] > 1 else 0]):
-            return False
+    side = 1.0 if held[j, POSITION] > 0.0 else -1.0
+    stop = held[j, PEAK] * (1.0 - side * held[j, SL])
+    target = held[j, BASE] * (1.0 + side * held[j, TP])
+    if trails and not math.isnan(held[j, SL]):
+        # the lower of two upper levels, the higher of two lower ones; NaN gives way
+        target = held[j, PEAK] if not side * (target - held[j, PEAK]) < 0.0 else target
+    return (stop, target) if side > 0.0 else (target, stop)
+
+
+@inner_kernel
+def _touches(
+    i: int, s: int, below: float, above: float, open_: np.ndarray, high: np.ndarray, low: np.ndarray, close: np.ndarray
+) -> bool:
+    """Return whether a bar reaches a level, or lacks a price by which one could tell."""
+    known = open_[i, s] + high[i, s] + low[i, s] + close[i, s]
+    lowest, highest = min(open_[i, s], low[i, s]), max(open_[i, s], high[i, s])
+    return math.isnan(known) or lowest <= below or highest >= above
+
+
+@inner_kernel
+def _is_eventful(feed: Feed, terms: Terms) -> bool:
+    """Return whether more than its stops can end or charge a position at any bar."""
+    return (
+        terms.time_stop > 0
+        or terms.maintenance > 0.0
+        or terms.delist
+        or feed.funding_open.size > 1
+        or feed.funding_inside.size > 1
+    )
+
+
+@inner_kernel
+def _coast(
+    i: int, delay: int, account: int, j: int, feed: Feed, plan: Plan, terms: Terms, book: Book, cash: np.ndarray,
+    value: np.ndarray,
+) -> int:  # fmt: skip
+    """Run one column's own account until a bar can change it, and return that row.
+
+    Bars that lack a price, and prices at the very level of a stop, are left to `step_account`.
+    """
+    n_times, s, held, active = len(value), book.symbol_of[j], book.held, plan.active
+    signal, size = plan.signal, plan.size
+    open_, high, low, close, fill = feed.open, feed.high, feed.low, feed.close, feed.fill
+    money, position, last = book.money[account, CASH], held[j, POSITION], held[j, LAST]
+    below, above = _levels(j, held, terms.sl_trail)
+    watched = position != 0.0 and not (math.isnan(below) and math.isnan(above))
     if not math.isnan(held[j, LIMIT]):
-        return False
-    position = held[j, POSITION]
-    if position == 0.0:
-        return True
-    if eventful:
-        return False
-    if math.isnan(held[j, SL]) and math.isnan(held[j, TP]):
-        return True
-    if math.isnan(open_[i, s] + close[i, s] + high[i, s] + low[i, s]):
-        return False
-    side = 1.0 if position > 0.0 else -1.0
-    worst = min(low[i, s], open_[i, s]) if position > 0.0 else max(high[i, s], open_[i, s])
-    best = max(high[i, s], open_[i, s]) if position > 0.0 else min(low[i, s], open_[i, s])
-    if trails and side * (best - held[j, PEAK]) > 0.0:
-        return False
-    stopped = side * (held[j, PEAK] * (1.0 - side * held[j, SL]) - worst) >= 0.0
-    return not (stopped or side * (best - held[j, BASE] * (1.0 + side * held[j, TP])) >= 0.0)
+        return i
+    while i < n_times:
+        if _decides(i - delay, j, signal, size) and (len(active) == 0 or active[i - delay]):
+            break
+        price = close[i, s]
+        if watched and _touches(i, s, below, above, open_, high, low, close):
+            break
+        if math.isnan(price):
+            price = fill[i, s]
+        if not math.isnan(price):
+            last = price
+        cash[i, account] = money
+        value[i, account] = money + position * last if position != 0.0 else money
+        i += 1
+    held[j, LAST] = last
+    return i
+
+
+@inner_kernel
+def _mark_account(i: int, account: int, feed: Feed, book: Book, cash: np.ndarray, value: np.ndarray) -> None:
+    """Value an account at a bar's close and write its path."""
+    worth = book.money[account, CASH]
+    for j in range(book.first[account], book.first[account + 1]):
+        s = book.symbol_of[j]
+        price = feed.fill[i, s] if math.isnan(feed.close[i, s]) else feed.close[i, s]
+        if not math.isnan(price):
+            book.held[j, LAST] = price
+        if book.held[j, POSITION] != 0.0:
+            worth += book.held[j, POSITION] * book.held[j, LAST]
+    cash[i, account] = book.money[account, CASH]
+    value[i, account] = worth
+
+
+@inner_kernel
+def _run_account(
+    i: int, delay: int, account: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, cash: np.ndarray,
+    value: np.ndarray,
+) -> int:  # fmt: skip
+    """Run an account from row `i`; return the row that comes next, before the end where the log is full."""
+    n_times, first, active = len(value), book.first[account], plan.active
+    n_columns = book.first[account + 1] - first
+    eventful = _is_eventful(feed, terms)
+    while i < n_times:
+        if n_columns == 1 and (not eventful or book.held[first, POSITION] == 0.0):
+            i = _coast(i, delay, account, first, feed, plan, terms, book, cash, value)
+            if i == n_times:
+                break
+        if len(log.fills) - log.written[0] < _MOST_FILLS * n_columns:
+            break
+        k = i - delay
+        if k >= 0 and len(active) > 0 and not active[k]:
+            k = -1
+        step_account(i, k, account, feed, plan, terms, book, log)
+        _mark_account(i, account, feed, book, cash, value)
+        i += 1
+    return i
 
 
 @kernel
 def simulate(
-    start: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, cash: np.ndarray,
+    account: int, row: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, cash: np.ndarray,
     value: np.ndarray,
-) -> int:  # fmt: skip
-    """Let the bars from `start` on happen; return the row that comes next.
+) -> tuple[int, int]:  # fmt: skip
+    """Run one account after the other, from a row of one of them; return where to go on, (n_accounts, 0) at the end.
 
-    It ends early where the log may not hold another bar's fills; an empty log keeps none and never ends early.
+    It stops early where the log may not hold another bar's fills.
 
     Parameters
     ----------
-    start, delay : int
-        First row; rows between decision and fill.
+    account, row, delay : int
+        Where to begin; rows between decision and fill.
     feed, plan, terms, book, log
         See `market.account`; `book` and `log` are written.
     cash, value : ndarray of shape (n_times, n_accounts)
         Written: cash and worth at each close.
     """
     n_times, n_accounts = value.shape
-    open_, high, low, close, fill = feed.open, feed.high, feed.low, feed.close, feed.fill
-    signal, size, held, money = plan.signal, plan.size, book.held, book.money
-    first, symbol_of, count = book.first, book.symbol_of, log.written
-    most = len(log.fills) - _MOST_FILLS * len(held)
-    eventful = (
-        terms.time_stop > 0 or terms.maintenance > 0.0 or terms.delist
-        or feed.funding_open.size > 1 or feed.funding_inside.size > 1
-    )  # fmt: skip
-    for i in range(start, n_times):
-        if most >= 0 and count[0] > most:
-            return i
-        for account in range(n_accounts):
-            asleep = True
-            for j in range(first[account], first[account + 1]):
-                asleep = asleep and _sleeps(
-                    i, i - delay, j, symbol_of[j], open_, high, low, close, signal, size, held, eventful,
-                    terms.sl_trail,
-                )  # fmt: skip
-            if not asleep:
-                step_account(i, i - delay, account, feed, plan, terms, book, log)
-            worth = money[account, CASH]
-            for j in range(first[account], first[account + 1]):
-                price = close[i, symbol_of[j]]
-                if math.isnan(price):
-                    price = fill[i, symbol_of[j]]
-                if not math.isnan(price):
-                    held[j, LAST] = price
-                if held[j, POSITION] != 0.0:
-                    worth += held[j, POSITION] * held[j, LAST]
-            cash[i, account] = money[account, CASH]
-            value[i, account] = worth
-    return n_times
+    while account < n_accounts:
+        row = _run_account(row, delay, account, feed, plan, terms, book, log, cash, value)
+        if row < n_times:
+            return account, row
+        account, row = account + 1, 0
+    return account, 0
 
 
 @kernel
@@ -111,6 +185,7 @@ def simulate_weights(
     fill_prices: np.ndarray,
     close: np.ndarray,
     weights: np.ndarray,
+    rows: np.ndarray,
     delay: int,
     init_cash: float,
     rates: np.ndarray,
@@ -125,8 +200,10 @@ def simulate_weights(
     ----------
     fill_prices, close : ndarray of shape (n_times, n_symbols)
         Prices at which orders are filled and at which the account is valued; NaN where there is no bar.
-    weights : ndarray of shape (n_times, n_symbols)
-        Target shares decided at each row; NaN holds.
+    weights : ndarray of shape (n_decisions, n_symbols)
+        Target shares; NaN holds.
+    rows : ndarray of shape (n_times,), int64
+        Which decision each row holds, -1 for none.
     delay : int
         Rows between decision and fill.
     init_cash : float
@@ -141,22 +218,35 @@ def simulate_weights(
     n_times, n_symbols = close.shape
     held = np.zeros(n_symbols)
     last = np.full(n_symbols, math.nan)
-    fills = np.empty((n_symbols, 4))
+    space = space_for(n_symbols)
     money = init_cash
     count = 0
     for i in range(n_times):
-        if i >= delay:
-            money, filled = trade_row(money, held, weights[i - delay], fill_prices[i], last, rates, rules, fills)
-            if len(orders):
-                for k in range(filled):
-                    orders[count + k, 0] = i
-                    orders[count + k, 1:5] = fills[k]
-                    orders[count + k, 5] = 0.0
+        if i >= delay and rows[i - delay] >= 0:
+            before = count
+            money, filled = trade_targets(
+                money, held, weights[rows[i - delay]], fill_prices[i], last, rates, rules, space, orders[:, 1:5], before
+            )
             count += filled
-        mark_prices(last, fill_prices[i], close[i])
+            if len(orders) > 0:
+                orders[before:count, 0] = i
+                orders[before:count, 5] = 0.0
+        mark_row(last, fill_prices[i], close[i])
         cash[i] = money
-        value[i] = account_value(money, held, last)
+        value[i] = worth_of(money, held, last)
     return count
+
+
+@kernel
+def all_finite_or_nan(values: np.ndarray) -> bool:
+    """Return whether no value is infinite."""
+    for row in values:
+        found = False
+        for value in row:
+            found |= abs(value) == np.inf
+        if found:
+            return False
+    return True
 
 
 @kernel
@@ -171,3 +261,44 @@ def amounts_held(fills: np.ndarray, amounts: np.ndarray) -> None:
             now[j] = held_after(now[j], fills[count, 2])
             count += 1
         amounts[i] = now
+
+
+@inner_kernel
+def _wakes(row: int, feed: Feed, terms: Terms, book: Book, horizon: int) -> int:
+    """Return the next row from `row` on that may change an account by itself, at most `horizon` rows ahead."""
+    wakes = min(row + horizon, len(feed.close))
+    for j in range(len(book.held)):
+        position = book.held[j, POSITION]
+        if not math.isnan(book.held[j, LIMIT]) or (position != 0.0 and _is_eventful(feed, terms)):
+            return row
+        below, above = _levels(j, book.held, terms.sl_trail)
+        if position == 0.0 or (math.isnan(below) and math.isnan(above)):
+            continue
+        i, s = row, book.symbol_of[j]
+        while i < wakes and not _touches(i, s, below, above, feed.open, feed.high, feed.low, feed.close):
+            i += 1
+        wakes = i
+    return wakes
+
+
+@kernel
+def advance(
+    row: int, stop: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, horizon: int
+) -> int:
+    """Let the rows from `row` to `stop - 1` happen to one account; return the next row that may change it by itself.
+
+    The rows before the last are known to change nothing but prices. The row returned is at most `horizon` rows ahead.
+    """
+    for i in range(row, stop):
+        if i == stop - 1:
+            step_account(i, i - delay, 0, feed, plan, terms, book, log)
+        mark_bar(i, feed, book)
+    return _wakes(stop, feed, terms, book, horizon)
+
+
+@kernel
+def trade_at_close(i: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, horizon: int) -> int:
+    """Fill what was decided at the close of row `i`, which has happened otherwise; return what `advance` returns."""
+    trade_account(i, i, 0, feed, plan, terms, book, log)
+    mark_bar(i, feed, book)
+    return _wakes(i + 1, feed, terms, book, horizon)

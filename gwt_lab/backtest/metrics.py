@@ -19,6 +19,8 @@ __all__ = [
     "longest_drawdown",
     "max_drawdown",
     "omega_ratio",
+    "path_sums",
+    "sharpe_of_sums",
     "sharpe_ratio",
     "sortino_ratio",
     "total_return",
@@ -49,16 +51,7 @@ def max_drawdown(value: FloatArray) -> float:
 
     As in vectorbt, peaks are the account's worth at closes; what the first bar itself loses is a return, no drawdown.
     """
-    return float(_deepest(np.ascontiguousarray(value)))
-
-
-@kernel
-def _deepest(value: FloatArray) -> float:
-    peak, deepest = value[0], 0.0
-    for worth in value:
-        peak = max(peak, worth)
-        deepest = min(deepest, worth / peak - 1.0)
-    return deepest
+    return float(drawdowns(value).min())
 
 
 def longest_drawdown(value: FloatArray) -> int:
@@ -68,6 +61,53 @@ def longest_drawdown(value: FloatArray) -> int:
         current = current + 1 if below else 0
         longest = max(longest, current)
     return longest
+
+
+@kernel
+def path_sums(value: FloatArray, init_cash: float) -> tuple[float, float, float, float, float]:
+    """Return what a path's headline numbers are made of, in one pass.
+
+    Parameters
+    ----------
+    value : ndarray of shape (n_times,)
+        Worth at each close.
+    init_cash : float
+        Worth before the first bar.
+
+    Returns
+    -------
+    first, deviations, squares, losses, deepest : float
+        The first bar's return; the sums of the returns' deviations from it, of the deviations' squares, and of the
+        squares of losses; the deepest drawdown. Deviations from a return keep equal returns free of rounding.
+    """
+    before, peak, deepest = init_cash, value[0], 0.0
+    first = value[0] / init_cash - 1.0
+    deviations, squares, losses = 0.0, 0.0, 0.0
+    for worth in value:
+        # a bar in which nothing moved spares the division
+        gain = 0.0
+        if worth != before and before != 0.0:
+            gain = worth / before - 1.0
+            peak = max(peak, worth)
+            if worth < peak * (1.0 + deepest):
+                deepest = worth / peak - 1.0
+        deviation = gain - first
+        deviations += deviation
+        squares += deviation * deviation
+        losses += min(gain, 0.0) ** 2
+        before = worth
+    return first, deviations, squares, losses, deepest
+
+
+def sharpe_of_sums(sums: tuple[float, ...], n_times: int, bars_per_year: float) -> float:
+    """Return the Sharpe ratio (ddof=1), annualised, from `path_sums`; NaN where returns do not vary."""
+    first, deviations, squares = sums[:3]
+    if n_times < 2:
+        return float("nan")
+    variance = (squares - deviations * deviations / n_times) / (n_times - 1)
+    if not variance > 0:
+        return float("nan")
+    return float((first + deviations / n_times) / np.sqrt(variance) * np.sqrt(bars_per_year))
 
 
 def sharpe_ratio(returns: FloatArray, bars_per_year: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,15 @@ import pandas as pd
 from gwt_lab.backtest import metrics
 from gwt_lab.backtest.account_paths import AccountPaths
 from gwt_lab.backtest.assumptions import Assumptions, rules_of
-from gwt_lab.backtest.build import Setting, first_bars, orders_simulation, signals_simulation, weights_simulation
+from gwt_lab.backtest.build import (
+    Setting,
+    events_simulation,
+    first_bars,
+    orders_simulation,
+    signals_simulation,
+    weights_simulation,
+)
+from gwt_lab.backtest.events import run_order_func
 from gwt_lab.backtest.simulation import Simulation
 from gwt_lab.market.costs import CostModel
 from gwt_lab.market.time import timeframe_ns
@@ -222,6 +231,45 @@ class Portfolio(AccountPaths):
     def from_holding(cls, bars: Any, **settings: Any) -> Portfolio:
         """Buy with all cash at the first decision and hold; settings as in :meth:`from_signals`."""
         return cls.from_signals(bars, first_bars(bars, settings.get("price", "next_open")), None, **settings)
+
+    @classmethod
+    def from_order_func(
+        cls,
+        bars: Any,
+        order_func: Callable[..., Any],
+        *args: Any,
+        size_type: str = "amount",
+        direction: str = "longonly",
+        price: Any = "next_open",
+        fees: float = 0.001,
+        slippage: float = 0.0005,
+        init_cash: float = 10_000.0,
+        funding: Any = None,
+        costs: CostModel | None = None,
+        **rules: Any,
+    ) -> Portfolio:
+        """Let a Python function decide at the close of every bar.
+
+        Parameters
+        ----------
+        order_func : callable
+            Called as ``order_func(c, *args)`` with a :class:`~gwt_lab.backtest.events.Context`: it reads ``c.close``,
+            ``c.position``, ``c.value``, ``c.last(20)``, ... and calls ``c.buy(size)``, ``c.sell(size)``, ``c.exit()``,
+            or ``c.order(size)`` with a target `size_type`. Stops and limits go with the order:
+            ``c.buy(sl_stop=0.02)``.
+        *args
+            Handed to the function.
+
+        Notes
+        -----
+        All symbols trade from one account. The other parameters are those of :meth:`from_signals`. Buys and sales add
+        up (``accumulate=True``) unless told otherwise. The function sees closed bars alone.
+        """
+        given = {"size_type": size_type, "direction": direction, "accumulate": True} | rules
+        settings = rules_of(given, price=price, fees=fees, slippage=slippage, costs=costs)
+        simulation = events_simulation(bars, settings, Setting(price, init_cash, funding))
+        run_order_func(simulation, order_func, args)
+        return cls._of(simulation)
 
     @classmethod
     def _of(cls, simulation: Simulation, *, rebalance: float | None = None, keep_fills: bool = True) -> Portfolio:

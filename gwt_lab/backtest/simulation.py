@@ -9,13 +9,13 @@ import numpy as np
 
 from gwt_lab.backtest import kernels
 from gwt_lab.backtest.inputs import Layout, feed_of
-from gwt_lab.errors import ConfigError
-from gwt_lab.market.account import CASH, FUNDING, LIMIT, N_FILL, N_HELD, N_MONEY, SL, TP, Book, Feed, Log, Plan
+from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.market.account import FUNDING, N_FILL, Feed, Log, Plan, empty_book
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.orders import BOTH, DIRECTION, FILL_PRICES
 from gwt_lab.market.rules import FillRules
 
-__all__ = ["Paths", "Simulation", "empty_book"]
+__all__ = ["Paths", "Simulation"]
 
 _NO_FILLS = np.empty((0, N_FILL))
 _FIRST_LOG = 4_096
@@ -32,16 +32,6 @@ class Paths(NamedTuple):
     value: np.ndarray
     fills: np.ndarray | None
     funding: np.ndarray
-
-
-def empty_book(init_cash: np.ndarray, symbol_of: np.ndarray, first: np.ndarray) -> Book:
-    """Return accounts that hold nothing but cash."""
-    money = np.zeros((len(init_cash), N_MONEY))
-    money[:, CASH] = init_cash
-    held = np.zeros((len(symbol_of), N_HELD))
-    held[:, [SL, TP, LIMIT]] = np.nan
-    n_columns = len(symbol_of)
-    return Book(money, held, symbol_of, first, np.empty(n_columns), np.empty(n_columns, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,36 +126,58 @@ class Simulation:
             return self._run_weights(keep_fills)
         n_times, n_accounts = self.bars.n_times, len(self.layout.accounts)
         cash, value = np.empty((n_times, n_accounts)), np.empty((n_times, n_accounts))
+        plan = self.plan._replace(size=np.ascontiguousarray(self.plan.size))
         book = empty_book(self.init_cash, self.layout.symbol_of, self.layout.first)
         terms = self.rules.terms(self.bars.symbols, self.bars.instruments)
         log = Log(np.empty((_FIRST_LOG + 6 * len(self.layout.columns), N_FILL)), np.zeros(1, dtype=np.int64))
-        row = 0
-        while True:
-            row = kernels.simulate(row, self.rules.delay, self.feed, self.plan, terms, book, log, cash, value)
-            if row >= n_times:
-                break
-            log = Log(np.concatenate([log.fills, np.empty_like(log.fills)]), log.written)
-        return Paths(_frozen(cash), _frozen(value), _frozen(log.fills[: log.written[0]]), book.money[:, FUNDING].copy())
+        account, row = 0, 0
+        while account < n_accounts:
+            account, row = kernels.simulate(
+                account, row, self.rules.delay, self.feed, plan, terms, book, log, cash, value
+            )
+            if account < n_accounts:
+                log = Log(np.concatenate([log.fills, np.empty_like(log.fills)]), log.written)
+        fills = log.fills[: log.written[0]]
+        if n_accounts > 1:
+            fills = fills[np.argsort(fills[:, 0], kind="stable")]
+        return Paths(_frozen(cash), _frozen(value), _frozen(fills), book.money[:, FUNDING].copy())
 
     def _run_weights(self, keep_fills: bool) -> Paths:
-        n_times = self.bars.n_times
+        n_times, active = self.bars.n_times, self.plan.active
+        rows = np.arange(n_times) if len(active) == 0 else np.where(active, np.cumsum(active) - 1, -1)
+        weights = _rows_in_order(self.plan.size, active)
+        rules = self.rules.costs.rules(self.bars.symbols, self.bars.instruments)
         cash, value = np.empty(n_times), np.empty(n_times)
-        most = int(np.count_nonzero(~np.isnan(self.plan.size))) if keep_fills else 0
-        fills = np.empty((most, N_FILL)) if most else _NO_FILLS
+        fills = np.empty((int(np.count_nonzero(~np.isnan(weights))), N_FILL)) if keep_fills else _NO_FILLS
         count = kernels.simulate_weights(
             self.feed.fill,
             self.feed.close,
-            self.plan.size,
+            weights,
+            rows,
             self.rules.delay,
             float(self.init_cash[0]),
             self.rules.costs.rates(),
-            self.rules.costs.rules(self.bars.symbols, self.bars.instruments),
+            rules if rules.any() else rules[:0],
             cash,
             value,
             fills,
         )
         kept = _frozen(fills[:count].copy()) if keep_fills else None
         return Paths(_frozen(cash[:, None]), _frozen(value[:, None]), kept, np.zeros(1))
+
+
+def _rows_in_order(weights: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """Return the rows that may hold a weight, row after row in memory.
+
+    Raises
+    ------
+    DataError
+        If one is infinite.
+    """
+    chosen = np.ascontiguousarray(weights[active] if len(active) else weights)
+    if not kernels.all_finite_or_nan(chosen):
+        raise DataError("weights must be numbers or NaN (hold), got an infinite one")
+    return chosen
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gwt_lab.kernels import inner_kernel
+from gwt_lab.kernels import inner_kernel, kernel
 from gwt_lab.market import orders as words
 from gwt_lab.market.fills import _LOT_SLACK, DUST, held_after, price_paid
 
@@ -24,10 +24,12 @@ __all__ = [
     "Plan",
     "Terms",
     "account_worth",
+    "empty_book",
     "fill",
     "mark_bar",
     "pick",
     "roll_tier",
+    "worth_of_accounts",
 ]
 
 # columns of Book.money
@@ -35,12 +37,12 @@ CASH, SHORT_DEBT, FUNDING, TRADED, TIER_DAY = range(5)
 TIER_DAYS = 30
 N_MONEY = 5 + TIER_DAYS
 # columns of Book.held
-# BASE and PEAK are the prices that target and stop count from; LEFT the bars until the time stop; LIMIT_ROW the row of
-# the plan that a resting order came from, LIMIT_SIZE, LIMIT_SHARE and LIMIT_SIDE its order; STOPPED and LATE say that
-# the position was closed or opened inside the bar
-POSITION, DEBT, LAST, BASE, PEAK, SL, TP, LEFT, LIMIT, LIMIT_SIZE, LIMIT_LEFT, LIMIT_ROW, STOPPED = range(13)
-LIMIT_SHARE, LIMIT_SIDE, LATE = range(13, 16)
-N_HELD = 16
+# BASE and PEAK are the prices that target and stop count from; LEFT the bars until the time stop; LIMIT_SL and LIMIT_TP
+# the stops of a resting order, LIMIT_SIZE, LIMIT_SHARE and LIMIT_SIDE the order; STOPPED and LATE say that the position
+# was closed or opened inside the bar
+POSITION, DEBT, LAST, BASE, PEAK, SL, TP, LEFT, LIMIT, LIMIT_SIZE, LIMIT_LEFT, LIMIT_SL, LIMIT_TP, STOPPED = range(14)
+LIMIT_SHARE, LIMIT_SIDE, LATE = range(14, 17)
+N_HELD = 17
 # columns of Log.fills: row, column, signed amount, price paid, fee, kind
 N_FILL = 6
 # positions in Terms.rates
@@ -74,6 +76,7 @@ class Plan(NamedTuple):
     means that `size` holds orders instead. The others have shape (n_times or 1, n_columns or 1); NaN in `size` is no
     order, NaN in a stop is no stop. `limit` is how far below (buy) or above (sell) the deciding close, `reference`, an
     entry rests, as a fraction. With a `drift` above 0 target shares are traded only when one is missed by that much.
+    `active`, of shape (n_times,), says which rows may hold a decision; of shape (0,) all may.
     """
 
     signal: np.ndarray
@@ -83,6 +86,7 @@ class Plan(NamedTuple):
     limit: np.ndarray
     reference: np.ndarray
     drift: float
+    active: np.ndarray
 
 
 class Terms(NamedTuple):
@@ -137,6 +141,16 @@ class Log(NamedTuple):
     written: np.ndarray
 
 
+def empty_book(init_cash: np.ndarray, symbol_of: np.ndarray, first: np.ndarray) -> Book:
+    """Return accounts that hold nothing but cash."""
+    money = np.zeros((len(init_cash), N_MONEY))
+    money[:, CASH] = init_cash
+    held = np.zeros((len(symbol_of), N_HELD))
+    held[:, [SL, TP, LIMIT]] = np.nan
+    n_columns = len(symbol_of)
+    return Book(money, held, symbol_of, first, np.empty(n_columns), np.empty(n_columns, dtype=np.int64))
+
+
 # ------------------------------------------------------------------------------------------------ small rules
 @inner_kernel
 def pick(array: np.ndarray, row: int, column: int) -> float:
@@ -151,6 +165,15 @@ def account_worth(book: Book, account: int) -> float:
     for j in range(book.first[account], book.first[account + 1]):
         if book.held[j, POSITION] != 0.0:
             worth += book.held[j, POSITION] * book.held[j, LAST]
+    return worth
+
+
+@kernel
+def worth_of_accounts(book: Book) -> np.ndarray:
+    """Return what each account is worth at the last known prices, shape (n_accounts,)."""
+    worth = np.empty(len(book.money))
+    for account in range(len(worth)):
+        worth[account] = account_worth(book, account)
     return worth
 
 

@@ -22,7 +22,7 @@ from gwt_lab.market.account import Book, Feed, Log, Plan, Terms, account_worth, 
 from gwt_lab.market.inside import after_fill, close_column, watch_account
 from gwt_lab.market.intents import signal_order, sized_order
 
-__all__ = ["step_account", "step_bar"]
+__all__ = ["step_account", "step_bar", "trade_account"]
 
 
 @inner_kernel
@@ -111,12 +111,13 @@ def _trade_column(
     # what could be filled at once does not rest
     if price > limit if size > 0.0 else price < limit:
         held[state.LIMIT], held[state.LIMIT_SIZE], held[state.LIMIT_SHARE] = limit, size, percent
-        held[state.LIMIT_SIDE], held[state.LIMIT_LEFT], held[state.LIMIT_ROW] = direction, terms.limit_bars, k
+        held[state.LIMIT_SIDE], held[state.LIMIT_LEFT] = direction, terms.limit_bars
+        held[state.LIMIT_SL], held[state.LIMIT_TP] = pick(plan.sl_stop, k, j), pick(plan.tp_stop, k, j)
         return
     before = held[state.POSITION]
     order = (size, percent, direction, limit)
     if fill(i, account, j, order, price, words.ORDER, True, feed, terms, book, log) != 0.0:
-        after_fill(k, j, before, price, plan, terms, book)
+        after_fill(j, before, price, pick(plan.sl_stop, k, j), pick(plan.tp_stop, k, j), terms, book)
 
 
 @inner_kernel
@@ -135,7 +136,7 @@ def _sort_orders(
 
 
 @inner_kernel
-def _trade_account(i: int, k: int, account: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log) -> None:
+def trade_account(i: int, k: int, account: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log) -> None:
     """Fill what was decided at row `k` for every column of an account, in the order that `call_seq` says."""
     if not _wants(i, k, account, plan, terms, book):
         return
@@ -211,16 +212,16 @@ def step_account(i: int, k: int, account: int, feed: Feed, plan: Plan, terms: Te
         if terms.time_stop:
             _time_stops(i, account, feed, terms, book, log)
         if k >= 0:
-            _trade_account(i, k, account, feed, plan, terms, book, log)
+            trade_account(i, k, account, feed, plan, terms, book, log)
         _fund(i, account, feed.funding_inside, feed, book)
-        watch_account(i, account, feed, plan, terms, book, log)
+        watch_account(i, account, feed, terms, book, log)
     else:
         _fund(i, account, feed.funding_inside, feed, book)
-        watch_account(i, account, feed, plan, terms, book, log)
+        watch_account(i, account, feed, terms, book, log)
         if terms.time_stop:
             _time_stops(i, account, feed, terms, book, log)
         if k >= 0:
-            _trade_account(i, k, account, feed, plan, terms, book, log)
+            trade_account(i, k, account, feed, plan, terms, book, log)
     if terms.delist:
         _delist(i, account, feed, terms, book, log)
 

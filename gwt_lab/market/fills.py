@@ -18,6 +18,7 @@ An account that is worth nothing trades no more.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,13 +28,18 @@ from gwt_lab.market.orders import FILL_PRICES
 __all__ = [
     "DELAY_BARS",
     "DUST",
+    "Space",
     "account_value",
     "fill_order",
     "held_after",
     "mark_prices",
+    "mark_row",
     "plan_orders",
     "price_paid",
+    "space_for",
     "trade_row",
+    "trade_targets",
+    "worth_of",
 ]
 
 # How many bars after the decision an order is filled.
@@ -47,14 +53,26 @@ _LOT_SLACK = 1e-9
 _EQUAL = 1e-9
 
 
+@inner_kernel
+def worth_of(cash: float, positions: np.ndarray, prices: np.ndarray) -> float:
+    """Do what `account_value` does, for kernels."""
+    n = len(positions)
+    # four sums side by side: one alone waits for each addition to end
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for j in range(0, n - 3, 4):
+        a += positions[j] * prices[j] if positions[j] != 0.0 else 0.0
+        b += positions[j + 1] * prices[j + 1] if positions[j + 1] != 0.0 else 0.0
+        c += positions[j + 2] * prices[j + 2] if positions[j + 2] != 0.0 else 0.0
+        d += positions[j + 3] * prices[j + 3] if positions[j + 3] != 0.0 else 0.0
+    for j in range(n - n % 4, n):
+        a += positions[j] * prices[j] if positions[j] != 0.0 else 0.0
+    return cash + ((a + b) + (c + d))
+
+
 @kernel
 def account_value(cash: float, positions: np.ndarray, prices: np.ndarray) -> float:
-    """Return cash plus positions at `prices`, summed in column order; symbols not held need no price."""
-    value = cash
-    for j in range(len(positions)):
-        if positions[j] != 0.0:
-            value += positions[j] * prices[j]
-    return value
+    """Return cash plus positions at `prices`, always summed in the same order; symbols not held need no price."""
+    return worth_of(cash, positions, prices)
 
 
 @inner_kernel
@@ -64,57 +82,115 @@ def held_after(before: float, signed: float) -> float:
     return 0.0 if abs(after) <= DUST * max(abs(before), abs(signed)) else after
 
 
+@inner_kernel
+def mark_row(last_prices: np.ndarray, fill_prices: np.ndarray, close: np.ndarray) -> None:
+    """Do what `mark_prices` does, for kernels."""
+    for j in range(len(last_prices)):
+        # selections, not branches: the loop runs over several symbols at once
+        known = last_prices[j] if math.isnan(fill_prices[j]) else fill_prices[j]
+        last_prices[j] = known if math.isnan(close[j]) else close[j]
+
+
 @kernel
 def mark_prices(last_prices: np.ndarray, fill_prices: np.ndarray, close: np.ndarray) -> None:
     """Carry the last known prices, shape (n_symbols,), through one bar: its close, else its open, else as before."""
-    for j in range(len(last_prices)):
-        if not math.isnan(close[j]):
-            last_prices[j] = close[j]
-        elif not math.isnan(fill_prices[j]):
-            last_prices[j] = fill_prices[j]
+    mark_row(last_prices, fill_prices, close)
+
+
+class Space(NamedTuple):
+    """Room to plan the orders of one bar in, each of shape (n_symbols,).
+
+    `amounts` and `values` by column; the columns of `sales` and of `buys`; which buys wait, and in which order they
+    were told to, as places in `buys`.
+    """
+
+    amounts: np.ndarray
+    values: np.ndarray
+    sales: np.ndarray
+    buys: np.ndarray
+    waits: np.ndarray
+    waiting: np.ndarray
 
 
 @kernel
-def _largest(values: np.ndarray, taken: np.ndarray, count: int) -> int:
-    """Return the place of the largest buy not taken yet, the last one among equals; -1 without any."""
+def space_for(n_symbols: int) -> Space:
+    """Return room for the orders of `n_symbols`."""
+    return Space(
+        np.empty(n_symbols),
+        np.empty(n_symbols),
+        np.empty(n_symbols + 1, dtype=np.int64),
+        np.empty(n_symbols + 1, dtype=np.int64),
+        np.zeros(n_symbols, dtype=np.bool_),
+        np.empty(n_symbols, dtype=np.int64),
+    )
+
+
+@inner_kernel
+def _largest(n_buys: int, space: Space) -> int:
+    """Return the place of the largest buy that does not wait yet, the last one among equals; -1 without any."""
     most = 0.0
-    for place in range(count):
-        if not taken[place] and values[place] > most:
-            most = values[place]
+    for place in range(n_buys):
+        value = space.values[space.buys[place]]
+        if value > most and not space.waits[place]:
+            most = value
     if most > 0.0:
-        for place in range(count - 1, -1, -1):
-            if not taken[place] and values[place] >= most * (1.0 - _EQUAL):
+        for place in range(n_buys - 1, -1, -1):
+            if space.values[space.buys[place]] >= most * (1.0 - _EQUAL) and not space.waits[place]:
                 return place
     return -1
 
 
-@kernel
-def _execution_order(values: np.ndarray, count: int, spendable: float, rates: np.ndarray) -> np.ndarray:
-    """Return places in the order of execution: sales, buys the cash reaches for, the others from small to large."""
-    dear, cheap = (1.0 + rates[1]) * (1.0 + rates[0]), (1.0 - rates[1]) * (1.0 - rates[0])
-    missing = -spendable
-    for place in range(count):
-        missing += values[place] * (dear if values[place] > 0.0 else cheap) + rates[2]
-    # what rounding alone lacks is not missing
-    missing -= DUST * abs(spendable)
-    taken = np.zeros(count, dtype=np.bool_)
-    order = np.empty(count, dtype=np.int64)
-    end = count
+@inner_kernel
+def _let_wait(missing: float, n_buys: int, rates: np.ndarray, space: Space) -> int:
+    """Let the largest buys wait until the cash reaches for the others; return how many do."""
+    for place in range(n_buys):
+        space.waits[place] = False
+    dear, n_waiting = (1.0 + rates[1]) * (1.0 + rates[0]), 0
     while missing > 0.0:
-        place = _largest(values, taken, count)
+        place = _largest(n_buys, space)
         if place < 0:
             break
-        taken[place] = True
-        missing -= values[place] * dear + rates[2]
-        end -= 1
-        order[end] = place
-    filled = 0
-    for buying in range(2):
-        for place in range(count):
-            if not taken[place] and (values[place] > 0.0) == (buying == 1):
-                order[filled] = place
-                filled += 1
-    return order
+        space.waits[place] = True
+        space.waiting[n_waiting] = place
+        n_waiting += 1
+        missing -= space.values[space.buys[place]] * dear + rates[2]
+    return n_waiting
+
+
+@inner_kernel
+def _plan(
+    cash: float,
+    positions: np.ndarray,
+    weights: np.ndarray,
+    fill_prices: np.ndarray,
+    last_prices: np.ndarray,
+    rates: np.ndarray,
+    space: Space,
+) -> tuple[int, int, int]:
+    """Write the orders of a bar into `space`; return the numbers of sales, of buys, and of buys that wait."""
+    for j in range(len(positions)):
+        space.values[j] = last_prices[j] if math.isnan(fill_prices[j]) else fill_prices[j]
+    worth = worth_of(cash, positions, space.values)
+    if not worth > 0.0:
+        return 0, 0, 0
+    least, n_sales, n_buys, bought, sold = DUST * worth, 0, 0, 0.0, 0.0
+    amounts, values = space.amounts, space.values
+    for j in range(len(positions)):
+        amounts[j] = weights[j] * worth / fill_prices[j] - positions[j]
+        values[j] = amounts[j] * fill_prices[j]
+    for j in range(len(positions)):
+        # NaN compares false: no weight or no price is no order. Without branches, which the signs would mislead.
+        value = values[j]
+        sells, buys = value < -least, value > least
+        space.sales[n_sales], space.buys[n_buys] = j, j
+        n_sales += sells
+        n_buys += buys
+        sold += -value if sells else 0.0
+        bought += value if buys else 0.0
+    missing = bought * (1.0 + rates[1]) * (1.0 + rates[0]) - sold * (1.0 - rates[1]) * (1.0 - rates[0])
+    # what rounding alone lacks is not missing
+    missing += (n_sales + n_buys) * rates[2] - cash - DUST * abs(cash)
+    return n_sales, n_buys, _let_wait(missing, n_buys, rates, space)
 
 
 @kernel
@@ -146,32 +222,19 @@ def plan_orders(
     amounts : ndarray of shape (n_orders,)
         Signed amounts, base currency.
     """
-    n = len(positions)
-    worth = cash
-    for j in range(n):
-        if positions[j] != 0.0:
-            worth += positions[j] * (last_prices[j] if math.isnan(fill_prices[j]) else fill_prices[j])
-    columns = np.empty(n, dtype=np.int64)
-    amounts = np.empty(n)
-    if not worth > 0.0:
-        return columns[:0], amounts[:0]
-    values = np.empty(n)
-    wanted = np.empty(n, dtype=np.int64)
-    count = 0
-    for j in range(n):
-        if math.isnan(weights[j]) or math.isnan(fill_prices[j]):
-            continue
-        amount = weights[j] * worth / fill_prices[j] - positions[j]
-        value = amount * fill_prices[j]
-        if abs(value) > DUST * worth:
-            values[count], wanted[count], amounts[count] = value, j, amount
+    space = space_for(len(positions))
+    n_sales, n_buys, n_waiting = _plan(cash, positions, weights, fill_prices, last_prices, rates, space)
+    columns = np.empty(n_sales + n_buys, dtype=np.int64)
+    columns[:n_sales] = space.sales[:n_sales]
+    count = n_sales
+    for place in range(n_buys):
+        if not space.waits[place]:
+            columns[count] = space.buys[place]
             count += 1
-    order = _execution_order(values, count, cash, rates)
-    sorted_amounts = np.empty(count)
-    for k in range(count):
-        columns[k] = wanted[order[k]]
-        sorted_amounts[k] = amounts[order[k]]
-    return columns[:count], sorted_amounts
+    for k in range(n_waiting - 1, -1, -1):
+        columns[count] = space.buys[space.waiting[k]]
+        count += 1
+    return columns, space.amounts[columns]
 
 
 @inner_kernel
@@ -182,6 +245,53 @@ def price_paid(price: float, buying: bool, slip: float, tick: float) -> float:
         steps = paid / tick
         paid = (math.ceil(steps - _LOT_SLACK) if buying else math.floor(steps + _LOT_SLACK)) * tick
     return paid
+
+
+@inner_kernel
+def _buy(
+    cash: float, size: float, price: float, rates: tuple[float, float, float], rule: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    fees, slippage, fixed = rates
+    lot, min_amount, min_value, tick = rule
+    paid = price_paid(price, True, slippage, tick)
+    short_of_cash = size * paid * (1.0 + fees) + fixed > cash
+    if short_of_cash:
+        size = max((cash - fixed) / (1.0 + fees) / paid, 0.0)
+    if lot > 0.0:
+        size = math.floor(size / lot + _LOT_SLACK) * lot
+        # the slack may round up past the cash by less than one lot's slack
+        if size * paid * (1.0 + fees) + fixed > cash:
+            size -= lot
+        short_of_cash = False
+    value = size * paid
+    if size <= 0.0 or size < min_amount or value < min_value:
+        return cash, 0.0, math.nan, 0.0
+    # a buy that was cut to the cash spends all of it, so that no rounding leaves a debt
+    if short_of_cash:
+        return 0.0, size, paid, cash - value
+    fee = value * fees + fixed
+    return cash - (value + fee), size, paid, fee
+
+
+@inner_kernel
+def _sell(
+    cash: float, size: float, price: float, rates: tuple[float, float, float], rule: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    fees, slippage, fixed = rates
+    lot, min_amount, min_value, tick = rule
+    paid = price_paid(price, False, slippage, tick)
+    if lot > 0.0:
+        size = math.floor(size / lot + _LOT_SLACK) * lot
+    value = size * paid
+    fee = value * fees + fixed
+    if size <= 0.0 or size < min_amount or value < min_value or value < fee:
+        return cash, 0.0, math.nan, 0.0
+    return cash + (value - fee), -size, paid, fee
+
+
+@inner_kernel
+def _rule(rules: np.ndarray, j: int) -> tuple[float, float, float, float]:
+    return rules[j, 0], rules[j, 1], rules[j, 2], rules[j, 3] if rules.shape[1] > 3 else 0.0
 
 
 @kernel
@@ -203,33 +313,54 @@ def fill_order(
     rule : ndarray of shape (3,) or (4,)
         Lot, smallest amount, smallest value, tick; zero means no rule.
     """
-    fees, slippage, fixed = rates[0], rates[1], rates[2]
-    lot, min_amount, min_value = rule[0], rule[1], rule[2]
-    buying = amount > 0.0
-    paid = price_paid(price, buying, slippage, rule[3] if len(rule) > 3 else 0.0)
-    size = abs(amount)
-    short_of_cash = False
-    if buying and size * paid * (1.0 + fees) + fixed > cash:
-        short_of_cash = True
-        size = max((cash - fixed) / (1.0 + fees) / paid, 0.0)
-    if lot > 0.0:
-        size = math.floor(size / lot + _LOT_SLACK) * lot
-        # the slack may round up past the cash by less than one lot's slack
-        if buying and size * paid * (1.0 + fees) + fixed > cash:
-            size -= lot
-        short_of_cash = False
-    if size <= 0.0 or size < min_amount or size * paid < min_value:
-        return cash, 0.0, math.nan, 0.0
-    value = size * paid
-    fee = value * fees + fixed
-    if buying:
-        # a buy that was cut to the cash spends all of it, so that no rounding leaves a debt
-        if short_of_cash:
-            return 0.0, size, paid, cash - value
-        return cash - (value + fee), size, paid, fee
-    if value < fee:
-        return cash, 0.0, math.nan, 0.0
-    return cash + (value - fee), -size, paid, fee
+    costs, cut = (rates[0], rates[1], rates[2]), _rule(rule.reshape((1, len(rule))), 0)
+    if amount > 0.0:
+        return _buy(cash, amount, price, costs, cut)
+    return _sell(cash, -amount, price, costs, cut)
+
+
+@inner_kernel
+def trade_targets(
+    cash: float,
+    positions: np.ndarray,
+    weights: np.ndarray,
+    fill_prices: np.ndarray,
+    last_prices: np.ndarray,
+    rates: np.ndarray,
+    rules: np.ndarray,
+    space: Space,
+    fills: np.ndarray,
+    start: int,
+) -> tuple[float, int]:
+    """Do what `trade_row` does, for kernels.
+
+    Fills are written from row `start` on if `fills` has rows at all; `rules` of no rows are none.
+    """
+    n_sales, n_buys, n_waiting = _plan(cash, positions, weights, fill_prices, last_prices, rates, space)
+    costs, row, free = (rates[0], rates[1], rates[2]), start, len(rules) == 0
+    for k in range(n_sales):
+        j = space.sales[k]
+        rule = (0.0, 0.0, 0.0, 0.0) if free else _rule(rules, j)
+        cash, filled, paid, fee = _sell(cash, -space.amounts[j], fill_prices[j], costs, rule)
+        row = _book(row, j, filled, paid, fee, positions, fills)
+    for k in range(n_buys + n_waiting):
+        if k < n_buys and space.waits[k]:
+            continue
+        j = space.buys[k] if k < n_buys else space.buys[space.waiting[n_buys + n_waiting - 1 - k]]
+        rule = (0.0, 0.0, 0.0, 0.0) if free else _rule(rules, j)
+        cash, filled, paid, fee = _buy(cash, space.amounts[j], fill_prices[j], costs, rule)
+        row = _book(row, j, filled, paid, fee, positions, fills)
+    return cash, row - start
+
+
+@inner_kernel
+def _book(row: int, j: int, filled: float, paid: float, fee: float, positions: np.ndarray, fills: np.ndarray) -> int:
+    if filled == 0.0:
+        return row
+    positions[j] = held_after(positions[j], filled)
+    if len(fills) > 0:
+        fills[row, 0], fills[row, 1], fills[row, 2], fills[row, 3] = j, filled, paid, fee
+    return row + 1
 
 
 @kernel
@@ -256,16 +387,5 @@ def trade_row(
     fills : ndarray of shape (n_symbols, 4)
         Receives column, signed amount, price and fee of each fill.
     """
-    columns, amounts = plan_orders(cash, positions, weights, fill_prices, last_prices, rates)
-    count = 0
-    for k in range(len(columns)):
-        j = columns[k]
-        cash, filled, paid, fee = fill_order(cash, amounts[k], fill_prices[j], rates, rules[j])
-        if filled != 0.0:
-            positions[j] = held_after(positions[j], filled)
-            fills[count, 0] = j
-            fills[count, 1] = filled
-            fills[count, 2] = paid
-            fills[count, 3] = fee
-            count += 1
-    return cash, count
+    space = space_for(len(positions))
+    return trade_targets(cash, positions, weights, fill_prices, last_prices, rates, rules, space, fills, 0)

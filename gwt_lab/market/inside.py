@@ -12,14 +12,14 @@ import math
 from gwt_lab.kernels import inner_kernel
 from gwt_lab.market import account as state
 from gwt_lab.market import orders as words
-from gwt_lab.market.account import Book, Feed, Log, Plan, Terms, fill, pick
+from gwt_lab.market.account import Book, Feed, Log, Terms, fill
 
 __all__ = ["after_fill", "close_column", "watch_account"]
 
 
 @inner_kernel
-def after_fill(k: int, j: int, before: float, price: float, plan: Plan, terms: Terms, book: Book) -> None:
-    """Set, move or clear a column's stops after an order decided at row `k` was filled.
+def after_fill(j: int, before: float, price: float, stop: float, target: float, terms: Terms, book: Book) -> None:
+    """Set, move or clear a column's stops after an order of its own was filled.
 
     Stops count from the order's price before slippage. Where a position grows, new stops replace the old ones.
     """
@@ -30,7 +30,6 @@ def after_fill(k: int, j: int, before: float, price: float, plan: Plan, terms: T
         return
     opened = before == 0.0 or (before > 0.0) != (after > 0.0)
     grown = abs(after) > abs(before)
-    stop, target = pick(plan.sl_stop, k, j), pick(plan.tp_stop, k, j)
     if opened or (grown and not math.isnan(stop)):
         held[state.PEAK], held[state.SL] = price, stop
     if opened or (grown and not math.isnan(target)):
@@ -65,7 +64,7 @@ def _range(i: int, s: int, feed: Feed) -> tuple[float, float, float]:
 
 
 @inner_kernel
-def _limit(i: int, account: int, j: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log) -> bool:
+def _limit(i: int, account: int, j: int, feed: Feed, terms: Terms, book: Book, log: Log) -> bool:
     """Fill a resting order if the bar reached it; return whether it was filled inside the bar."""
     held = book.held[j]
     limit, size = held[state.LIMIT], held[state.LIMIT_SIZE]
@@ -88,7 +87,7 @@ def _limit(i: int, account: int, j: int, feed: Feed, plan: Plan, terms: Terms, b
     order = (size, held[state.LIMIT_SHARE], int(held[state.LIMIT_SIDE]), math.nan)
     if fill(i, account, j, order, price, words.LIMIT, False, feed, terms, book, log) == 0.0:
         return False
-    after_fill(int(held[state.LIMIT_ROW]), j, before, price, plan, terms, book)
+    after_fill(j, before, price, held[state.LIMIT_SL], held[state.LIMIT_TP], terms, book)
     return not at_open
 
 
@@ -224,7 +223,7 @@ def _watch_column(
 
 
 @inner_kernel
-def watch_account(i: int, account: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log) -> None:
+def watch_account(i: int, account: int, feed: Feed, terms: Terms, book: Book, log: Log) -> None:
     """Let limits, stops and liquidation of an account happen inside bar `i`.
 
     First what the opens decide, then resting limits, then stops and liquidation, whichever is met first.
@@ -236,7 +235,7 @@ def watch_account(i: int, account: int, feed: Feed, plan: Plan, terms: Terms, bo
         if held[state.POSITION] != 0.0:
             _leave_at_open(i, account, j, feed, terms, book, log)
         if not math.isnan(held[state.LIMIT]):
-            held[state.LATE] = 1.0 if _limit(i, account, j, feed, plan, terms, book, log) else 0.0
+            held[state.LATE] = 1.0 if _limit(i, account, j, feed, terms, book, log) else 0.0
     liquidated = _liquidation(i, account, feed, terms, book) if terms.maintenance > 0.0 else math.inf
     for j in range(first, last):
         if book.held[j, state.POSITION] != 0.0:

@@ -9,7 +9,7 @@ from typing import Any
 from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.strategies.base import Strategy
 
-__all__ = ["create_strategy", "strategy_from_dict", "strategy_names"]
+__all__ = ["create_strategy", "strategy_class", "strategy_from_dict", "strategy_names"]
 
 # name -> module and class; imported on use
 _STRATEGIES = {
@@ -23,7 +23,14 @@ def strategy_names() -> list[str]:
     return sorted(_STRATEGIES)
 
 
-def _class_of(name: Any) -> type[Strategy]:
+def strategy_class(name: Any) -> type[Strategy]:
+    """Return the class of a registered name.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such name.
+    """
     if name not in _STRATEGIES:
         raise UnknownNameError(f"no strategy {name!r}; there are {', '.join(strategy_names())}")
     module, attribute = _STRATEGIES[name]
@@ -41,7 +48,7 @@ def create_strategy(name: str, parameters: Mapping[str, Any] | None = None) -> S
     ConfigError
         If a parameter is unknown or out of range, or the strategy needs a trained model.
     """
-    chosen = _class_of(name)
+    chosen = strategy_class(name)
     return chosen.from_parameters(parameters or {}, {})
 
 
@@ -55,4 +62,4 @@ def strategy_from_dict(values: Mapping[str, Any]) -> Strategy:
     """
     if set(values) != {"name", "parameters", "texts"}:
         raise ConfigError(f"a strategy has name, parameters and texts, got {', '.join(sorted(values)) or 'nothing'}")
-    return _class_of(values["name"]).from_parameters(values["parameters"], values["texts"])
+    return strategy_class(values["name"]).from_parameters(values["parameters"], values["texts"])

@@ -40,3 +40,19 @@ def random_weights(seed: int, bars: Bars, *, long_only: bool = False, holds: flo
         weights = np.abs(weights) / np.abs(weights).sum(axis=1, keepdims=True)
     weights[rng.random(bars.shape) < holds] = np.nan
     return pd.DataFrame(weights, index=bars.index, columns=bars.close.columns)
+
+
+def hostile_bars(rng: np.random.Generator, n_times: int, n_symbols: int) -> Bars:
+    """Return bars with jumps between bars, wide ranges, still stretches, missing bars and single missing fields."""
+    moves = rng.normal(0, 0.02, (n_times, n_symbols)) * (rng.random((n_times, n_symbols)) < 0.8)
+    close = rng.choice([1e-6, 1.0, 3e4], n_symbols) * np.exp(np.cumsum(moves, axis=0))
+    open_ = np.vstack([close[:1], close[:-1]]) * np.exp(rng.normal(0, 0.01, close.shape))
+    high = np.maximum(open_, close) * (1 + np.abs(rng.normal(0, 0.02, close.shape)))
+    low = np.minimum(open_, close) * (1 - np.abs(rng.normal(0, 0.02, close.shape)))
+    panels = {"open": open_, "high": high, "low": low, "close": close, "volume": rng.gamma(2, 50, close.shape)}
+    gone = rng.random(close.shape) < 0.1
+    for name, panel in panels.items():
+        panel[gone | (rng.random(close.shape) < (0.05 if name != "close" else 0.0))] = np.nan
+    bars = bars_of(open_, close)
+    frames = {name: pd.DataFrame(panel, index=bars.index, columns=bars.close.columns) for name, panel in panels.items()}
+    return Bars(**frames, timeframe="1h")

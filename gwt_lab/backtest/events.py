@@ -1,0 +1,177 @@
+"""Backtests driven by a Python function that is called at every bar.
+
+The function sees closed bars and the account, and decides; `market.bar` fills. Between two bars that can change the
+account nothing is computed: a kernel looks ahead for the next price that reaches a stop, and Python only calls the
+function. At the end the decisions are run once more as a whole, which gives the paths; both are one rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gwt_lab.backtest import kernels
+from gwt_lab.backtest.simulation import Simulation
+from gwt_lab.errors import ConfigError
+from gwt_lab.market.account import CASH, LAST, N_FILL, POSITION, Log, empty_book
+
+__all__ = ["Context", "run_order_func"]
+
+_HORIZON = 4_096
+_BUY, _SELL, _EXIT = 1, 4, 2 | 8
+
+
+class Context:
+    """What an order function sees at the close of a bar, and what it can do.
+
+    Parameters
+    ----------
+    i : int
+        Row of the bar that has just closed.
+    open, high, low, close, volume : float, or ndarray of shape (n_symbols,)
+        That bar; arrays if there are several symbols.
+    position : float, or ndarray of shape (n_symbols,)
+        Base currency held.
+    cash, value : float
+        Quote currency; the account's worth at the close.
+    data : dict
+        Yours, to remember things in.
+    """
+
+    __slots__ = ("_book", "_columns", "_index", "_panels", "_plan", "_single", "_touched", "data", "i", "n_times")
+
+    def __init__(self, simulation: Simulation, book: Any, plan: Any) -> None:
+        feed = simulation.feed
+        self.i, self.n_times = 0, simulation.bars.n_times
+        self.data: dict[str, Any] = {}
+        self._single = simulation.bars.n_symbols == 1
+        # lists hand out floats several times faster than arrays do
+        self._panels = {
+            name: values[:, 0].tolist() if self._single else values
+            for name, values in zip(("open", "high", "low", "close", "volume"), feed, strict=False)
+        }
+        self._book, self._plan, self._touched = book, plan, -1
+        self._index = simulation.bars.index
+        self._columns = {name: at for at, name in enumerate(simulation.bars.symbols)}
+
+    # ------------------------------------------------------------------------------------------ sees
+    @property
+    def time(self) -> Any:
+        """Open time of the bar."""
+        return self._index[self.i]
+
+    @property
+    def open(self) -> Any:
+        """Open of the bar."""
+        return self._panels["open"][self.i]
+
+    @property
+    def high(self) -> Any:
+        """High of the bar."""
+        return self._panels["high"][self.i]
+
+    @property
+    def low(self) -> Any:
+        """Low of the bar."""
+        return self._panels["low"][self.i]
+
+    @property
+    def close(self) -> Any:
+        """Close of the bar."""
+        return self._panels["close"][self.i]
+
+    @property
+    def volume(self) -> Any:
+        """Volume of the bar."""
+        return self._panels["volume"][self.i]
+
+    def last(self, n: int, field: str = "close") -> np.ndarray:
+        """Return a field of the last `n` bars up to this one, fewer at the beginning."""
+        return np.asarray(self._panels[field][max(self.i + 1 - n, 0) : self.i + 1])
+
+    @property
+    def position(self) -> Any:
+        """Base currency held."""
+        held = self._book.held
+        return held[0, POSITION] if self._single else held[:, POSITION].copy()
+
+    @property
+    def cash(self) -> float:
+        """Quote currency."""
+        return float(self._book.money[0, CASH])
+
+    @property
+    def value(self) -> float:
+        """Worth at the bar's close, or the last one known."""
+        close = np.atleast_1d(self.close)
+        held = self._book.held
+        known = np.where(np.isnan(close), held[:, LAST], close)
+        return self.cash + float(np.sum(held[:, POSITION] * np.where(held[:, POSITION] != 0, known, 0.0)))
+
+    # ------------------------------------------------------------------------------------------ does
+    def buy(self, size: float = np.inf, symbol: str | None = None, **stops: float) -> None:
+        """Buy `size` more; what is short is bought back first. `sl_stop`, `tp_stop`, `limit` may be given."""
+        self._decide(_BUY, size, symbol, stops)
+
+    def sell(self, size: float = np.inf, symbol: str | None = None, **stops: float) -> None:
+        """Sell `size`; what is long is sold first, the rest goes short where `direction` allows it."""
+        self._decide(_SELL, size, symbol, stops)
+
+    def exit(self, symbol: str | None = None) -> None:
+        """Close the position; nothing happens without one."""
+        self._decide(_EXIT, np.inf, symbol, {})
+
+    def order(self, size: float, symbol: str | None = None, **stops: float) -> None:
+        """Ask for a size in a target unit, such as a share of the account with ``size_type="targetpercent"``."""
+        self._decide(0, size, symbol, stops)
+
+    def _decide(self, code: int, size: float, symbol: str | None, stops: dict[str, float]) -> None:
+        plan, i = self._plan, self.i
+        j = 0 if symbol is None and self._single else self._column(symbol)
+        if code and len(plan.signal):
+            plan.signal[i, j] = code
+        elif code or len(plan.signal):
+            told = "order(size)" if code else "buy, sell and exit"
+            raise ConfigError(f"with this size_type orders are asked for with {told}")
+        plan.size[i, j] = size
+        for name, value in stops.items():
+            getattr(plan, name)[i, j] = value
+        self._touched = i
+
+    def _column(self, symbol: str | None) -> int:
+        if symbol not in self._columns:
+            raise ConfigError(f"an order needs one of the symbols {', '.join(list(self._columns)[:8])}, got {symbol!r}")
+        return self._columns[symbol]
+
+
+def run_order_func(simulation: Simulation, order_func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Call `order_func(context, *args)` at every bar and write what it decides into the simulation's plan.
+
+    An exception of the function passes with the bar noted.
+    """
+    layout, plan, feed, delay = simulation.layout, simulation.plan, simulation.feed, simulation.rules.delay
+    terms = simulation.rules.terms(simulation.bars.symbols, simulation.bars.instruments)
+    book = empty_book(simulation.init_cash, layout.symbol_of, layout.first)
+    log = Log(np.empty((0, N_FILL)), np.zeros(1, dtype=np.int64))
+    context, means = Context(simulation, book, plan), (feed, plan, terms, book, log, _HORIZON)
+    done, wakes, decided = 0, 0, False
+    try:
+        for i in range(simulation.bars.n_times):
+            if i == wakes or decided:
+                wakes = kernels.advance(done, i + 1, delay, *means)
+                done, decided = i + 1, False
+            context.i = i
+            order_func(context, *args)
+            if context._touched != i:
+                continue
+            if delay:
+                decided = True
+            elif done == i + 1:
+                wakes = kernels.trade_at_close(i, *means)
+            else:
+                wakes, done = kernels.advance(done, i + 1, delay, *means), i + 1
+    except Exception as error:
+        error.add_note(f"raised at bar {context.i}, {simulation.bars.index[context.i]}, of the order function")
+        raise
