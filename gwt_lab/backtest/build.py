@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _NO_SIGNALS = np.empty((0, 0), dtype=np.uint8)
+_NUMBERS = ("size", "sl_stop", "tp_stop", "limit")
 _ALL_ROWS = np.empty(0, dtype=np.bool_)
 _LONG, _LEAVE_LONG, _SHORT, _LEAVE_SHORT = 1, 2, 4, 8
 
@@ -61,6 +62,11 @@ class Setting:
     funding: Any = None
     group_by: Any = None
 
+    @property
+    def shares(self) -> bool:
+        """Whether columns share cash."""
+        return self.group_by is not None and self.group_by is not False
+
 
 def signals_simulation(
     bars: Any,
@@ -75,12 +81,12 @@ def signals_simulation(
     if not given:
         raise ConfigError("from_signals needs entries (and exits), or short_entries; got none")
     columns = _common_columns(given)
-    layout, order = layout_of(columns, market, share=setting.group_by is not None, group_by=setting.group_by)
+    layout, order = layout_of(columns, market, share=setting.shares, group_by=setting.group_by)
     codes = _signal_codes({name: values for name, (values, _) in given.items()}, rules)
     if not (order == np.arange(len(order))).all():
         codes = np.ascontiguousarray(codes[:, order])
     _refuse_percent_reversal(rules, codes)
-    return _simulation(market, codes, numbers, rules, layout, setting)
+    return _simulation(market, codes, _aligned(numbers, market, columns, order), rules, layout, setting)
 
 
 def orders_simulation(
@@ -92,11 +98,13 @@ def orders_simulation(
     """Return the simulation of orders; see `Portfolio.from_orders`."""
     market = bars_of(bars, setting.price)
     size = numbers["size"]
-    columns = size.columns if isinstance(size, pd.DataFrame) and market.n_symbols > 1 else market.close.columns
-    layout, _ = layout_of(columns, market, share=setting.group_by is not None, group_by=setting.group_by)
-    sizes = aligned_numbers(size, market, layout.columns, "size")
-    sizes = np.ascontiguousarray(np.broadcast_to(sizes, (market.n_times, len(layout.columns))))
-    return _simulation(market, None, numbers | {"size": sizes}, rules, layout, setting)
+    columns = market.close.columns
+    if isinstance(size, pd.DataFrame) and (market.n_symbols > 1 or size.shape[1] > 1 or size.columns.nlevels > 1):
+        columns = size.columns
+    layout, order = layout_of(columns, market, share=setting.shares, group_by=setting.group_by)
+    aligned = _aligned(numbers, market, columns, order)
+    aligned["size"] = np.ascontiguousarray(np.broadcast_to(aligned["size"], (market.n_times, len(columns))))
+    return _simulation(market, None, aligned, rules, layout, setting)
 
 
 def events_simulation(bars: Any, rules: FillRules, setting: Setting) -> Simulation:
@@ -117,6 +125,10 @@ def weights_simulation(
     bars: Any, weights: Any, rules: FillRules, setting: Setting, *, rebalance: float | None
 ) -> Simulation:
     """Return the simulation of target weights; see `Portfolio.from_weights`."""
+    if rules.size_type not in ("targetpercent", "targetweight"):
+        raise ConfigError(
+            f"from_weights takes shares of the account, not size_type={rules.size_type!r}: use from_orders"
+        )
     market = bars_of(bars, setting.price)
     targets = aligned_weights(weights, market)
     if rebalance is not None and (isinstance(rebalance, bool) or not rebalance > 0):
@@ -128,38 +140,42 @@ def weights_simulation(
         active = rebalance_rows(market.index, market.timeframe, int(rebalance))
     elif rebalance is not None:
         drift, targets = float(rebalance), targets.ffill()
-    layout, _ = layout_of(market.close.columns, market, share=True)
-    numbers = {"size": targets.to_numpy(dtype=np.float64), "drift": drift, "active": active}
-    return _simulation(market, None, numbers, rules, layout, setting)
+    layout, order = layout_of(market.close.columns, market, share=True)
+    aligned = _aligned({}, market, layout.columns, order) | {"size": targets.to_numpy(dtype=np.float64)}
+    simulation = _simulation(market, None, aligned, rules, layout, setting)
+    return replace(simulation, plan=simulation.plan._replace(drift=drift, active=active))
+
+
+def _aligned(numbers: dict[str, Any], market: Bars, columns: pd.Index, order: np.ndarray) -> dict[str, np.ndarray]:
+    """Return sizes, stops and limits as arrays; read by the columns as they came, put in the order of the layout."""
+    found = {name: aligned_numbers(numbers.get(name), market, columns, name) for name in _NUMBERS}
+    if not (order == np.arange(len(order))).all():
+        found = {name: x[:, order] if x.shape[1] > 1 else x for name, x in found.items()}
+    return {name: np.ascontiguousarray(x) for name, x in found.items()}
 
 
 def _simulation(
     market: Bars,
     codes: np.ndarray | None,
-    numbers: dict[str, Any],
+    numbers: dict[str, np.ndarray],
     rules: FillRules,
     layout: Layout,
     setting: Setting,
 ) -> Simulation:
-    arrays = {
-        name: aligned_numbers(numbers.get(name), market, layout.columns, name)
-        for name in ("sl_stop", "tp_stop", "limit")
-    }
+    arrays = {name: numbers[name] for name in _NUMBERS[1:]}
     for name, values in arrays.items():
         if (values < 0).any() or np.isinf(values).any():
             raise ConfigError(f"{name} must be a fraction from 0 on or NaN (none), got {np.nanmin(values)}")
     size = numbers["size"]
-    if codes is not None:
-        size = aligned_numbers(size, market, layout.columns, "size")
-        if (size < 0).any():
-            raise ConfigError("size must not be negative: signals say the direction (short_entries, direction='both')")
+    if codes is not None and (size < 0).any():
+        raise ConfigError("size must not be negative: signals say the direction (short_entries, direction='both')")
     feed = feed_of(market, setting.price, setting.funding)
     plan = Plan(
         signal=_NO_SIGNALS if codes is None else codes,
         size=_readonly(size),
         reference=feed.close,
-        drift=numbers.get("drift", 0.0),
-        active=numbers.get("active", _ALL_ROWS),
+        drift=0.0,
+        active=_ALL_ROWS,
         **{name: _readonly(values) for name, values in arrays.items()},
     )
     notes = _notes(feed.last_row, market, rules, arrays)
@@ -224,7 +240,9 @@ def _signal_codes(signals: dict[str, np.ndarray], rules: FillRules) -> np.ndarra
 
 
 def _refuse_percent_reversal(rules: FillRules, codes: np.ndarray) -> None:
-    reverses = rules.upon_opposite_entry in ("reverse", "reversereduce") and rules.accumulate is False
+    """Refuse a share of the cash as the size of a reversal: an opposite entry that does not reduce."""
+    mode, reduces = rules.upon_opposite_entry, rules.accumulate in (True, "both", "removeonly")
+    reverses = mode == "reverse" or (mode == "reversereduce" and not reduces)
     if rules.size_type == "percent" and reverses and (codes & _LONG).any() and (codes & _SHORT).any():
         raise ConfigError(
             "size_type='percent' cannot reverse a position: use 'targetpercent', or upon_opposite_entry='close'"

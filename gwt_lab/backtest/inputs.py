@@ -119,7 +119,7 @@ def _group_labels(columns: pd.Index, group_by: Any) -> pd.Index:
 
 
 # ------------------------------------------------------------------------------------------------ bars
-def feed_of(bars: Bars, price: str | pd.DataFrame, funding: Any = None) -> Feed:
+def feed_of(bars: Bars, price: Any, funding: Any = None) -> Feed:
     """Return bars as the kernels read them.
 
     Raises
@@ -148,8 +148,12 @@ def _arrays(bars: Bars) -> dict[str, np.ndarray]:
     return arrays | {"last_row": _last_rows(arrays["close"]), "day": bars.index.asi8 // _DAY_NS}
 
 
-def _given(price: pd.DataFrame, bars: Bars) -> pd.DataFrame:
-    return _on_index(price, bars, "price")[bars.symbols].astype(np.float64)
+def _given(price: Any, bars: Bars) -> pd.DataFrame:
+    frame = _on_index(_labelled(price, bars, "price"), bars, "price")
+    missing = [name for name in bars.symbols if name not in frame.columns]
+    if missing:
+        raise ShapeError(f"price must have one column for each symbol of the bars; {', '.join(missing[:5])} missing")
+    return frame[bars.symbols].astype(np.float64)
 
 
 @kernel
@@ -294,7 +298,7 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
     if np.ndim(data) == 0:
         return np.full((1, 1), float(data))
     if isinstance(data, pd.Series) and not isinstance(data.index, pd.DatetimeIndex):
-        data = data.reindex(columns).to_numpy()[None, :]
+        data = _one_a_column(data, columns, name).to_numpy()[None, :]
     elif isinstance(data, pd.Series):
         data = _on_index(data.to_frame(), bars, name).to_numpy()
     elif isinstance(data, pd.DataFrame):
@@ -309,6 +313,17 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
             f"{np.shape(data)}"
         )
     return np.ascontiguousarray(values)
+
+
+def _one_a_column(data: pd.Series, columns: pd.Index, name: str) -> pd.Series:
+    """Return a Series that holds a number a column, or one a symbol, in the order of the columns."""
+    labels = columns if data.index.nlevels == columns.nlevels else columns.get_level_values(-1)
+    missing = [str(label) for label in labels if label not in data.index]
+    if missing or data.index.has_duplicates:
+        raise ShapeError(
+            f"{name} must have one number for each column or symbol; {', '.join(missing[:5]) or 'one twice'} missing"
+        )
+    return data.reindex(labels)
 
 
 def _by_columns(frame: pd.DataFrame, columns: pd.Index, name: str) -> pd.DataFrame:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gwt_lab.backtest import kernels
-from gwt_lab.backtest.inputs import Layout
-from gwt_lab.errors import DataError
+from gwt_lab.backtest.inputs import Layout, feed_of
+from gwt_lab.errors import ConfigError, DataError
 from gwt_lab.market.account import FUNDING, N_FILL, Feed, Log, Plan, empty_book
 from gwt_lab.market.bars import Bars
-from gwt_lab.market.orders import BOTH, DIRECTION
+from gwt_lab.market.orders import BOTH, DIRECTION, FILL_PRICES
 from gwt_lab.market.rules import FillRules
 
 __all__ = ["Paths", "Simulation"]
@@ -62,7 +62,15 @@ class Simulation:
 
     def under(self, **changes: Any) -> Simulation:
         """Return the same decisions under other rules, such as ``ambiguity="optimistic"`` or ``costs=``."""
-        return replace(self, rules=replace(self.rules, **changes))
+        changed = replace(self, rules=replace(self.rules, **changes))
+        if changed.rules.price == self.rules.price:
+            return changed
+        if changed.rules.price not in FILL_PRICES:
+            raise ConfigError(
+                f"under() takes price= one of {', '.join(FILL_PRICES)}: prices are given when it is built"
+            )
+        fill = feed_of(self.bars, changed.rules.price).fill
+        return replace(changed, feed=self.feed._replace(fill=fill))
 
     def of_account(self, account: int, fills: np.ndarray | None) -> tuple[Simulation, np.ndarray | None]:
         """Return the simulation of one account, and its part of the fills."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from gwt_lab.kernels import inner_kernel, kernel
 from gwt_lab.market import orders as words
-from gwt_lab.market.fills import _LOT_SLACK, held_after, price_paid
+from gwt_lab.market.fills import _LOT_SLACK, DUST, held_after, price_paid
 
 __all__ = [
     "N_FILL",
@@ -37,10 +37,12 @@ CASH, SHORT_DEBT, FUNDING, TRADED, TIER_DAY = range(5)
 TIER_DAYS = 30
 N_MONEY = 5 + TIER_DAYS
 # columns of Book.held
-# BASE and PEAK are the prices that target and stop count from, LEFT the bars until the time stop, LIMIT_SL and LIMIT_TP
-# the stops of a resting order
+# BASE and PEAK are the prices that target and stop count from; LEFT the bars until the time stop; LIMIT_SL and LIMIT_TP
+# the stops of a resting order, LIMIT_SIZE, LIMIT_SHARE and LIMIT_SIDE the order; STOPPED and LATE say that the position
+# was closed or opened inside the bar
 POSITION, DEBT, LAST, BASE, PEAK, SL, TP, LEFT, LIMIT, LIMIT_SIZE, LIMIT_LEFT, LIMIT_SL, LIMIT_TP, STOPPED = range(14)
-N_HELD = 14
+LIMIT_SHARE, LIMIT_SIDE, LATE = range(14, 17)
+N_HELD = 17
 # columns of Log.fills: row, column, signed amount, price paid, fee, kind
 N_FILL = 6
 # positions in Terms.rates
@@ -229,6 +231,9 @@ def _room(account: int, j: int, price: float, paid: float, fee: float, side: flo
     held = book.held[j, POSITION] * side
     lost = (paid - price) * side + paid * fee
     room = (terms.leverage * (equity - terms.rates[FIXED]) - others - held * price) / (price + terms.leverage * lost)
+    # what rounding leaves of a margin that is used up is no room
+    if room * price <= DUST * terms.leverage * equity:
+        room = 0.0
     return max(room, -held, 0.0)
 
 
@@ -237,7 +242,8 @@ def _most_to_sell(account: int, held: float, paid: float, fee: float, terms: Ter
     """Return how much may be sold when all is asked for: what is held, and a short as large as the free cash."""
     long = max(held, 0.0)
     free = book.money[account, CASH] - 2.0 * book.money[account, SHORT_DEBT] + long * paid * (1.0 - fee)
-    if free <= 0.0:
+    # what rounding leaves of cash that is used up is none
+    if free <= DUST * book.money[account, CASH]:
         return long
     return max(long + (free - terms.rates[FIXED]) / (paid * (1.0 + fee)), 0.0)
 
@@ -246,7 +252,7 @@ def _most_to_sell(account: int, held: float, paid: float, fee: float, terms: Ter
 def _sale(
     account: int,
     j: int,
-    order: tuple[float, float, int],
+    order: tuple[float, float, int, float],
     price: float,
     paid: float,
     fee: float,
@@ -269,7 +275,7 @@ def _sale(
 def _purchase(
     account: int,
     j: int,
-    order: tuple[float, float, int],
+    order: tuple[float, float, int, float],
     price: float,
     paid: float,
     fee: float,
@@ -297,7 +303,7 @@ def _slip(
     i: int,
     account: int,
     j: int,
-    order: tuple[float, float, int],
+    order: tuple[float, float, int, float],
     price: float,
     fee: float,
     feed: Feed,
@@ -342,16 +348,17 @@ def _settle(money: np.ndarray, held: np.ndarray, signed: float, paid: float, cos
 
 @inner_kernel
 def fill(
-    i: int, account: int, j: int, order: tuple[float, float, int], price: float, kind: int, slips: bool,
+    i: int, account: int, j: int, order: tuple[float, float, int, float], price: float, kind: int, slips: bool,
     feed: Feed, terms: Terms, book: Book, log: Log,
 ) -> float:  # fmt: skip
     """Fill one order as far as account and venue allow; change the book, write the log, return the signed amount.
 
     Parameters
     ----------
-    order : tuple of (float, float, int)
-        Signed amount in base currency (infinite: all that can be), the share of all that can be (NaN: all of it), and
-        the direction: `LONG_ONLY` sells no more than is held, `SHORT_ONLY` buys no more than is owed.
+    order : tuple of (float, float, int, float)
+        Signed amount in base currency (infinite: all that can be), the share of all that can be (NaN: all of it), the
+        direction: `LONG_ONLY` sells no more than is held, `SHORT_ONLY` buys no more than is owed; and its limit, than
+        which no price is worse (NaN: none).
     price : float
         Before slippage.
     kind : int
@@ -366,6 +373,8 @@ def fill(
     rate = _fee_rate(money, kind == words.LIMIT, terms)
     slip = _slip(i, account, j, order, price, rate, feed, terms, book) if slips else 0.0
     paid = price_paid(price, buying, slip, rules[3])
+    if not math.isnan(order[3]):
+        paid = min(paid, order[3]) if buying else max(paid, order[3])
     if buying:
         amount, spent = _purchase(account, j, order, price, paid, rate, terms, book)
     else:

@@ -79,21 +79,20 @@ def _drifted(k: int, account: int, worth: float, plan: Plan, book: Book) -> bool
 
 
 @inner_kernel
-def _place(i: int, k: int, j: int, amount: float, feed: Feed, plan: Plan, terms: Terms, book: Book) -> bool:
-    """Rest an entry at its limit; return False where it can be filled at once or has no limit."""
-    offset = pick(plan.limit, k, j)
-    if math.isnan(offset):
-        return False
-    held, s = book.held[j], book.symbol_of[j]
-    reference = plan.reference[k, s]
-    limit = reference * (1.0 - offset) if amount > 0.0 else reference * (1.0 + offset)
-    price = feed.fill[i, s]
-    if math.isnan(limit) or (price <= limit if amount > 0.0 else price >= limit):
-        return False
-    held[state.LIMIT], held[state.LIMIT_SIZE] = limit, amount
-    held[state.LIMIT_LEFT] = terms.limit_bars
-    held[state.LIMIT_SL], held[state.LIMIT_TP] = pick(plan.sl_stop, k, j), pick(plan.tp_stop, k, j)
-    return True
+def _limit_of(k: int, j: int, amount: float, plan: Plan, book: Book) -> float:
+    """Return the limit of an entry; NaN where it has none."""
+    offset, reference = pick(plan.limit, k, j), plan.reference[k, book.symbol_of[j]]
+    return reference * (1.0 - offset) if amount > 0.0 else reference * (1.0 + offset)
+
+
+@inner_kernel
+def _withdraw(k: int, j: int, plan: Plan, book: Book) -> None:
+    """Take back a resting entry whose exit is signalled before it was filled."""
+    if len(plan.signal) == 0 or math.isnan(book.held[j, state.LIMIT]):
+        return
+    enter, leave = (1, 2) if book.held[j, state.LIMIT_SIZE] > 0.0 else (4, 8)
+    if plan.signal[k, j] & leave != 0 and plan.signal[k, j] & enter == 0:
+        book.held[j, state.LIMIT] = math.nan
 
 
 @inner_kernel
@@ -105,12 +104,19 @@ def _trade_column(
         return
     size, percent, direction, adds = _ask(i, k, account, j, worth, feed, plan, terms, book)
     if size == 0.0 or math.isnan(size):
+        _withdraw(k, j, plan, book)
         return
     held[state.LIMIT] = math.nan
-    if adds and _place(i, k, j, size, feed, plan, terms, book):
+    limit = _limit_of(k, j, size, plan, book) if adds else math.nan
+    # what could be filled at once does not rest
+    if price > limit if size > 0.0 else price < limit:
+        held[state.LIMIT], held[state.LIMIT_SIZE], held[state.LIMIT_SHARE] = limit, size, percent
+        held[state.LIMIT_SIDE], held[state.LIMIT_LEFT] = direction, terms.limit_bars
+        held[state.LIMIT_SL], held[state.LIMIT_TP] = pick(plan.sl_stop, k, j), pick(plan.tp_stop, k, j)
         return
     before = held[state.POSITION]
-    if fill(i, account, j, (size, percent, direction), price, words.ORDER, True, feed, terms, book, log) != 0.0:
+    order = (size, percent, direction, limit)
+    if fill(i, account, j, order, price, words.ORDER, True, feed, terms, book, log) != 0.0:
         after_fill(j, before, price, pick(plan.sl_stop, k, j), pick(plan.tp_stop, k, j), terms, book)
 
 

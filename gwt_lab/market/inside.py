@@ -45,7 +45,8 @@ def close_column(
     """Close a position at a price and forget its stops."""
     held = book.held[j]
     direction = words.LONG_ONLY if held[state.POSITION] > 0.0 else words.SHORT_ONLY
-    fill(i, account, j, (-held[state.POSITION], math.nan, direction), price, kind, slips, feed, terms, book, log)
+    order = (-held[state.POSITION], math.nan, direction, math.nan)
+    fill(i, account, j, order, price, kind, slips, feed, terms, book, log)
     if held[state.POSITION] == 0.0:
         held[state.SL], held[state.TP], held[state.LEFT] = math.nan, math.nan, 0.0
 
@@ -83,31 +84,48 @@ def _limit(i: int, account: int, j: int, feed: Feed, terms: Terms, book: Book, l
         return False
     price, before = (opened if at_open else limit), held[state.POSITION]
     held[state.LIMIT] = math.nan
-    order = (size, math.nan, words.BOTH)
-    if fill(i, account, j, order, price, words.LIMIT, False, feed, terms, book, log) != 0.0:
-        after_fill(j, before, price, held[state.LIMIT_SL], held[state.LIMIT_TP], terms, book)
+    order = (size, held[state.LIMIT_SHARE], int(held[state.LIMIT_SIDE]), math.nan)
+    if fill(i, account, j, order, price, words.LIMIT, False, feed, terms, book, log) == 0.0:
+        return False
+    after_fill(j, before, price, held[state.LIMIT_SL], held[state.LIMIT_TP], terms, book)
     return not at_open
 
 
 @inner_kernel
-def _stop_event(i: int, j: int, late: bool, feed: Feed, terms: Terms, book: Book) -> tuple[float, int]:
-    """Return the price at which a position leaves inside the bar and why; NaN if it stays.
-
-    `late` says that it was opened inside this bar, by a limit: a stop beyond the limit was certainly reached after it,
-    a target need not have been.
-    """
+def _levels(j: int, book: Book) -> tuple[float, float, float]:
+    """Return the prices of stop and target and the side of the position; NaN where there is none."""
     held = book.held[j]
-    opened, low, high = _range(i, book.symbol_of[j], feed)
     side = 1.0 if held[state.POSITION] > 0.0 else -1.0
     stop, target = held[state.PEAK] * (1.0 - side * held[state.SL]), held[state.BASE] * (1.0 + side * held[state.TP])
+    return stop, target, side
+
+
+@inner_kernel
+def _leave_at_open(i: int, account: int, j: int, feed: Feed, terms: Terms, book: Book, log: Log) -> None:
+    """Close a position whose stop or target lies at the bar's open or before it: that much is certain."""
+    opened = _range(i, book.symbol_of[j], feed)[0]
+    stop, target, side = _levels(j, book)
+    stopped = side * (stop - opened) >= 0.0
+    if stopped or side * (opened - target) >= 0.0:
+        stop_kind = words.TRAILING if terms.sl_trail else words.STOP_LOSS
+        kind = stop_kind if stopped else words.TAKE_PROFIT
+        close_column(i, account, j, opened, kind, terms.stop_market, feed, terms, book, log)
+        book.held[j, state.STOPPED] = 1.0
+
+
+@inner_kernel
+def _stop_event(i: int, j: int, feed: Feed, terms: Terms, book: Book) -> tuple[float, int]:
+    """Return the price at which a position leaves inside the bar, after its open, and why; NaN if it stays.
+
+    Where it was opened inside this bar, by a limit, a stop beyond the limit was certainly reached after it; a target
+    need not have been.
+    """
+    opened, low, high = _range(i, book.symbol_of[j], feed)
+    stop, target, side = _levels(j, book)
     worst, best = (low, high) if side > 0.0 else (high, low)
     stop_kind = words.TRAILING if terms.sl_trail else words.STOP_LOSS
-    if not late and side * (stop - opened) >= 0.0:
-        return opened, stop_kind
-    if not late and side * (opened - target) >= 0.0:
-        return opened, words.TAKE_PROFIT
     stopped, reached = side * (stop - worst) >= 0.0, side * (best - target) >= 0.0
-    if late and terms.ambiguity != words.OPTIMISTIC:
+    if book.held[j, state.LATE] != 0.0 and terms.ambiguity != words.OPTIMISTIC:
         reached = False
     if stopped and reached:
         nearer = terms.ambiguity == words.NEUTRAL and abs(target - opened) < abs(stop - opened)
@@ -137,7 +155,8 @@ def _worst(i: int, j: int, alone: bool, feed: Feed, terms: Terms, book: Book) ->
         return book.held[j, state.LAST], book.held[j, state.LAST]
     if alone or terms.ambiguity == words.PESSIMISTIC:
         return opened, low if book.held[j, state.POSITION] > 0.0 else high
-    return opened, feed.close[i, book.symbol_of[j]]
+    close = feed.close[i, book.symbol_of[j]]
+    return opened, opened if math.isnan(close) else close
 
 
 @inner_kernel
@@ -177,35 +196,49 @@ def _liquidate(i: int, account: int, share: float, feed: Feed, terms: Terms, boo
 def _watch_column(
     i: int, account: int, j: int, liquidated: float, feed: Feed, terms: Terms, book: Book, log: Log
 ) -> None:
-    held, late = book.held[j], False
-    if not math.isnan(held[state.LIMIT]):
-        late = _limit(i, account, j, feed, terms, book, log)
-    if held[state.POSITION] == 0.0 or (math.isnan(held[state.SL]) and math.isnan(held[state.TP])):
-        return
+    """Let a position leave at its stop or target inside the bar, unless the account is liquidated before."""
+    held = book.held[j]
     opened, low, high = _range(i, book.symbol_of[j], feed)
-    if math.isnan(opened):
+    if math.isnan(opened) or (math.isnan(held[state.SL]) and math.isnan(held[state.TP])):
         return
-    price, kind = _stop_event(i, j, late, feed, terms, book)
-    if not math.isnan(price) and _share_of_way(i, j, price, feed, book) <= liquidated:
-        close_column(i, account, j, price, kind, terms.stop_market, feed, terms, book, log)
-        held[state.STOPPED] = 1.0
-    elif terms.sl_trail:
-        # the trail follows completed bars
-        better = max(held[state.PEAK], high) if held[state.POSITION] > 0.0 else min(held[state.PEAK], low)
-        held[state.PEAK] = better
+    price, kind = _stop_event(i, j, feed, terms, book)
+    if not math.isnan(price):
+        later = _share_of_way(i, j, price, feed, book) > liquidated
+        if kind == words.TAKE_PROFIT:
+            # a bar that holds a target and the liquidation is as ambiguous as one that holds a target and a stop
+            later = liquidated <= 1.0 and (
+                terms.ambiguity == words.PESSIMISTIC or (later and terms.ambiguity == words.NEUTRAL)
+            )
+        if not later:
+            close_column(i, account, j, price, kind, terms.stop_market, feed, terms, book, log)
+            held[state.STOPPED] = 1.0
+            return
+    if terms.sl_trail:
+        # the trail follows completed bars; of the bar of a fill inside it, only the close is known to come later
+        long, close = held[state.POSITION] > 0.0, feed.close[i, book.symbol_of[j]]
+        better = high if long else low
+        if held[state.LATE] != 0.0:
+            better = opened if math.isnan(close) else close
+        held[state.PEAK] = max(held[state.PEAK], better) if long else min(held[state.PEAK], better)
 
 
 @inner_kernel
 def watch_account(i: int, account: int, feed: Feed, terms: Terms, book: Book, log: Log) -> None:
-    """Let limits, stops and liquidation of an account happen inside bar `i`."""
+    """Let limits, stops and liquidation of an account happen inside bar `i`.
+
+    First what the opens decide, then resting limits, then stops and liquidation, whichever is met first.
+    """
     first, last = book.first[account], book.first[account + 1]
-    liquidated = math.inf
-    if terms.maintenance > 0.0:
-        liquidated = _liquidation(i, account, feed, terms, book)
     for j in range(first, last):
         held = book.held[j]
-        held[state.STOPPED] = 0.0
-        if held[state.POSITION] != 0.0 or not math.isnan(held[state.LIMIT]):
+        held[state.STOPPED] = held[state.LATE] = 0.0
+        if held[state.POSITION] != 0.0:
+            _leave_at_open(i, account, j, feed, terms, book, log)
+        if not math.isnan(held[state.LIMIT]):
+            held[state.LATE] = 1.0 if _limit(i, account, j, feed, terms, book, log) else 0.0
+    liquidated = _liquidation(i, account, feed, terms, book) if terms.maintenance > 0.0 else math.inf
+    for j in range(first, last):
+        if book.held[j, state.POSITION] != 0.0:
             _watch_column(i, account, j, liquidated, feed, terms, book, log)
     if terms.maintenance > 0.0:
         liquidated = _liquidation(i, account, feed, terms, book)

@@ -36,7 +36,8 @@ def sized_order(
     if direction == words.SHORT_ONLY:
         size = -size
     if kind == words.PERCENT:
-        return (math.inf if size > 0.0 else -math.inf) if size != 0.0 else 0.0, abs(size), direction, adds
+        # a share above 1 is all there is
+        return (math.inf if size > 0.0 else -math.inf) if size != 0.0 else 0.0, min(abs(size), 1.0), direction, adds
     if kind == words.TARGET_PERCENT:
         if not worth > 0.0:
             return math.nan, math.nan, direction, adds

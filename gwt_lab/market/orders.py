@@ -21,6 +21,7 @@ __all__ = [
     "OPPOSITE_ENTRY",
     "SIZE_TYPE",
     "code_of",
+    "plain_word",
 ]
 
 # This is the only place that says how many bars lie between a decision and its fill.
@@ -82,6 +83,11 @@ KIND_NAMES = (
 ORDER, STOP_LOSS, TAKE_PROFIT, TRAILING, TIME_STOP, LIQUIDATION, DELISTING, LIMIT = range(8)
 
 
+def plain_word(word: Any) -> str:
+    """Return a word as the tables spell it: "longonly" for "Long_Only"."""
+    return str(word).lower().replace("_", "").replace(" ", "")
+
+
 def code_of(words: Mapping[str, int], name: str, word: Any) -> int:
     """Return the code of a word such as "longonly" or "TargetPercent".
 
@@ -90,7 +96,7 @@ def code_of(words: Mapping[str, int], name: str, word: Any) -> int:
     ConfigError
         If there is no such word; the message lists those that are.
     """
-    plain = str(word).lower().replace("_", "").replace(" ", "")
+    plain = plain_word(word)
     if plain not in words:
         raise ConfigError(f"{name} must be one of {', '.join(words)}, got {word!r}")
     return words[plain]

@@ -12,7 +12,7 @@ from gwt_lab.market import orders as words
 from gwt_lab.market.account import Terms
 from gwt_lab.market.costs import CostModel
 from gwt_lab.market.instruments import Instrument
-from gwt_lab.market.orders import code_of
+from gwt_lab.market.orders import code_of, plain_word
 
 __all__ = ["FillRules"]
 
@@ -22,6 +22,10 @@ _PRICE_WORDS = {
     "next_close": "decided at a bar's close, filled at the next bar's close",
     "given": "decided at a bar's close, filled in the same bar at prices that were given",
 }
+_WORDS = (
+    "size_type", "direction", "accumulate", "upon_long_conflict", "upon_short_conflict", "upon_dir_conflict",
+    "upon_opposite_entry", "call_seq", "ambiguity", "stop_exit_price", "delisting",
+)  # fmt: skip
 _STOP_EXIT = {"stoplimit": 0, "stopmarket": 1}
 _DELISTING = {"hold": 0, "close": 1}
 
@@ -92,8 +96,11 @@ class FillRules:
             raise ConfigError(f"price must be one of {', '.join(words.FILL_PRICES)}, got {self.price!r}")
         for name, least in (("time_stop", 0), ("limit_bars", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or value != int(value) or value < least:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < least:
                 raise ConfigError(f"{name} must be a whole number of bars from {least} on, got {value!r}")
+        for name in ("leverage", "maintenance_margin"):
+            if not isinstance(getattr(self, name), (int, float)):
+                raise ConfigError(f"{name} must be one number, got {getattr(self, name)!r}")
         if not (math.isfinite(self.leverage) and self.leverage >= 1):
             raise ConfigError(f"leverage must be at least 1 (spot), got {self.leverage!r}")
         if not 0 <= self.maintenance_margin < 1 / self.leverage + (self.leverage == 1):
@@ -102,6 +109,10 @@ class FillRules:
                 f"{self.maintenance_margin!r}"
             )
         self._codes()
+        # other code compares words, so every spelling that is taken becomes the one in the list
+        for name in _WORDS:
+            if isinstance(word := getattr(self, name), str):
+                object.__setattr__(self, name, plain_word(word))
 
     def _codes(self) -> dict[str, int]:
         """Return every word's code; refuses unknown words."""

@@ -1,0 +1,178 @@
+"""What a backtest refuses, and that its message says what, where and what to do."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gwt_lab.backtest.portfolio import Portfolio
+from gwt_lab.errors import ConfigError, DataError, ShapeError
+from tests.backtest.made import FREE, at, bars
+
+MARKET = bars([100] * 6, [10] * 6)
+ENTRIES = pd.DataFrame(at(MARKET, 0), MARKET.index, MARKET.close.columns)
+
+
+def refused(kind: type[Exception], words: str, data=ENTRIES, market=MARKET, **settings) -> None:
+    with pytest.raises(kind, match=words):
+        Portfolio.from_signals(market, data, **settings)
+
+
+# ------------------------------------------------------------------------------------------------ settings
+@pytest.mark.parametrize("cash", [0, -1, np.nan, np.inf])
+def test_cash_must_be_above_zero(cash):
+    refused(ConfigError, "init_cash must be above 0 and finite", init_cash=cash)
+
+
+def test_cash_of_every_account():
+    refused(ShapeError, r"init_cash must be one number or one an account \(2\)", init_cash=[1.0, 2.0, 3.0])
+
+
+def test_negative_sizes_are_refused_for_signals_and_sell_as_orders():
+    refused(ConfigError, "size must not be negative: signals say the direction", size=-1.0)
+    sizes = np.where(at(MARKET, 0), -1.0, np.nan)
+    assert Portfolio.from_orders(MARKET, sizes, **FREE).fills[:, 2].tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("commission", "commission is fees here"), ("cash", "init_cash"), ("stop_loss", "sl_stop"),
+     ("take_profit", "tp_stop"), ("td_stop", "time_stop"), ("margin", "leverage"), ("trade_on_close", "price='close'"),
+     ("slipage", "there are price, size_type")],
+)  # fmt: skip
+def test_other_libraries_words_are_translated(word, told):
+    refused(ConfigError, told, **{word: 0.1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"price": "open"}, "price must be one of next_open, close, next_close"),
+     ({"direction": "up"}, "direction must be one of longonly, shortonly, both, got 'up'"),
+     ({"size_type": "lots"}, "size_type must be one of amount"), ({"accumulate": "often"}, "accumulate must be one of"),
+     ({"ambiguity": "hopeful"}, "ambiguity must be one of"), ({"call_seq": "random"}, "call_seq must be one of"),
+     ({"time_stop": 1.5}, "time_stop must be a whole number"), ({"time_stop": "3"}, "time_stop must be a whole"),
+     ({"limit_bars": 0}, "limit_bars must be a whole number of bars from 1"),
+     ({"leverage": 0.5}, "leverage must be at least 1"), ({"leverage": "3"}, "leverage must be one number"),
+     ({"leverage": np.inf}, "leverage must be at least 1"),
+     ({"leverage": 10, "maintenance_margin": 0.1}, "maintenance_margin must be below 1 / leverage = 0.1"),
+     ({"sl_stop": -0.1}, "sl_stop must be a fraction from 0 on"), ({"tp_stop": np.inf}, "tp_stop must be a fraction"),
+     ({"fees": -0.1}, "fees must be a fraction"), ({"slippage": 1.0}, "slippage must be a fraction")],
+)  # fmt: skip
+def test_settings_out_of_range(settings, told):
+    refused(ConfigError, told, **settings)
+
+
+@pytest.mark.parametrize("spelling", ["longonly", "LongOnly", "long_only", "long only"])
+def test_words_may_be_spelt_as_vectorbt_spells_them(spelling):
+    pf = Portfolio.from_signals(MARKET, ENTRIES, ENTRIES.shift(2, fill_value=False), direction=spelling, **FREE)
+    assert pf.amounts.min() == 0
+    assert len(pf.fills) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "refuses"),
+    [({}, True), ({"accumulate": "addonly"}, True), ({"upon_opposite_entry": "reverse", "accumulate": True}, True),
+     ({"accumulate": True}, False), ({"upon_opposite_entry": "close"}, False)],
+)  # fmt: skip
+def test_a_percent_cannot_reverse(settings, refuses):
+    words = {"direction": "both", "size": 0.5, "size_type": "Percent"} | settings
+    exits = ENTRIES.shift(2, fill_value=False)
+    if refuses:
+        refused(ConfigError, "cannot reverse a position", exits=exits, **words)
+    else:
+        assert len(Portfolio.from_signals(MARKET, ENTRIES, exits, **words).fills) == 4
+
+
+def test_weights_are_shares():
+    weights = pd.DataFrame(0.1, MARKET.index, MARKET.close.columns)
+    with pytest.raises(ConfigError, match="from_weights takes shares of the account"):
+        Portfolio.from_weights(MARKET, weights, size_type="amount")
+
+
+# ------------------------------------------------------------------------------------------------ prices
+@pytest.mark.parametrize("bad", [np.inf, 0.0, -3.0])
+@pytest.mark.parametrize("field", ["open", "high", "low", "close"])
+def test_a_price_that_cannot_be_traded_is_named(field, bad):
+    panel = getattr(MARKET, field).copy()
+    panel.iloc[3, 1] = bad
+    market = dataclasses.replace(MARKET, **{field: panel})
+    refused(DataError, f"{field} of BB/USDT at 2024-01-01 03:00:00.00:00 is {bad}", market=market)
+
+
+def test_given_prices_are_looked_at_too():
+    price = MARKET.close.copy()
+    price.iloc[2, 0] = np.inf
+    refused(DataError, "price of AA/USDT at 2024-01-01 02:00", price=price)
+    refused(
+        ShapeError, "price must have one column for each symbol of the bars; AA/USDT missing", price=price[["BB/USDT"]]
+    )
+    refused(ShapeError, "price must have one row a bar", price=price.to_numpy()[:3])
+    refused(ShapeError, "2024-01-01 00:30:00.00:00 does not", price=MARKET.close.shift(freq="30min"))
+
+
+def test_a_sale_of_an_infinite_share_is_all_that_can_be_sold():
+    sizes = np.where(at(MARKET, 0), -np.inf, np.nan)
+    pf = Portfolio.from_orders(MARKET, sizes, size_type="percent", init_cash=1_000, **FREE)
+    assert pf.fills[:, 2].tolist() == [-10, -100]
+
+
+def test_duplicated_bars_are_named():
+    frame = MARKET.to_frame()
+    refused(DataError, "the first is AA/USDT at 2024-01-01 02:00", market=pd.concat([frame, frame.iloc[[2]]]))
+
+
+# ------------------------------------------------------------------------------------------------ signals
+def test_a_time_that_comes_twice_or_is_foreign_is_named():
+    refused(ShapeError, "each once; 2024-01-01 04:00:00.00:00 does not", pd.concat([ENTRIES, ENTRIES.iloc[[4]]]))
+    refused(ShapeError, "2024-01-01 00:30:00.00:00 does not", ENTRIES.shift(freq="30min"))
+    refused(ShapeError, "got an index of int64; use bars.index", ENTRIES.reset_index(drop=True))
+
+
+def test_signals_in_another_order_are_put_in_order():
+    signals = pd.DataFrame(at(MARKET, 1), MARKET.index, MARKET.close.columns)
+    assert set(Portfolio.from_signals(MARKET, signals.iloc[::-1]).fills[:, 0]) == {2}
+    assert set(Portfolio.from_signals(MARKET, signals.iloc[1:2]).fills[:, 0]) == {2}
+
+
+def test_shapes_and_columns():
+    refused(ShapeError, r"shape \(6, 2\), got \(5, 2\)", ENTRIES.to_numpy()[:5])
+    refused(ShapeError, "entries is one Series, the bars have 2 symbols", ENTRIES["AA/USDT"])
+    refused(ShapeError, "unknown CC/USDT", ENTRIES.set_axis(["AA/USDT", "CC/USDT"], axis=1))
+    refused(ShapeError, "exits must have the columns of entries", exits=ENTRIES[["AA/USDT"]])
+    refused(ShapeError, "sl_stop must be one number, one a column", sl_stop=np.ones(5))
+    refused(ShapeError, "one label a column: 2, got 3", group_by=[1, 2, 3])
+    refused(ConfigError, "group_by: no level 'fast'", group_by="fast")
+
+
+@pytest.mark.parametrize("values", [0.5, 2, "yes", np.nan])
+def test_what_is_no_bool_is_refused(values):
+    refused(DataError, r"entries must hold True and False \(or 0 and 1\)", np.full(MARKET.shape, values))
+
+
+def test_zeros_and_ones_are_bools():
+    got = Portfolio.from_signals(MARKET, ENTRIES.astype(float), **FREE)
+    assert got.fills.tolist() == Portfolio.from_signals(MARKET, ENTRIES, **FREE).fills.tolist()
+
+
+def test_a_series_of_sizes_must_name_every_symbol():
+    refused(ShapeError, "size must have one number for each column or symbol; BB/USDT missing",
+            size=pd.Series({"AA/USDT": 1.0, "BBB/USDT": 2.0}))  # fmt: skip
+    pf = Portfolio.from_signals(MARKET, ENTRIES, size=pd.Series({"BB/USDT": 2.0, "AA/USDT": 1.0}), **FREE)
+    assert pf.fills[:, 2].tolist() == [1, 2]
+
+
+def test_nothing_to_trade_is_refused():
+    with pytest.raises(ConfigError, match="needs entries"):
+        Portfolio.from_signals(MARKET)
+
+
+def test_sharing_nothing_may_be_said():
+    assert len(Portfolio.from_signals(MARKET, ENTRIES, group_by=False).accounts) == 2
+
+
+def test_funding_must_fit():
+    refused(ShapeError, "funding has rates of CC/USDT", funding=pd.DataFrame({"CC/USDT": [0.1]}, MARKET.index[:1]))
+    refused(ShapeError, "one column a symbol", funding=pd.Series([0.1], MARKET.index[:1]))
+    due = pd.DataFrame({"AA/USDT": [np.inf]}, MARKET.index[:1])
+    refused(DataError, "funding rates must be finite", funding=due)
