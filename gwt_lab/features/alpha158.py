@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import ConfigError, UnknownNameError
+from gwt_lab.errors import UnknownNameError
 from gwt_lab.features.alpha158_columns import N_COLUMNS, OUTAGE, ROLLING, symbol_rows
 from gwt_lab.features.alpha158_qlib import qlib_symbol_rows
 from gwt_lab.features.panel import empty_frame, traded_rows
+from gwt_lab.features.threads import for_each_symbol
 from gwt_lab.features.windows import WINDOWS
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
@@ -89,33 +88,27 @@ def alpha158(
     .. [1] Microsoft, "qlib", `qlib/contrib/data/loader.py`, class `Alpha158DL`.
     """
     bars = as_bars(bars)
-    picked = column_places(columns)
-    threads = os.cpu_count() or 1 if n_threads is None else n_threads
-    if threads < 1:
-        raise ConfigError(f"n_threads must be at least 1, got {n_threads}")
+    picked = _column_places(columns)
     traded = traded_rows(bars)
     rows = np.flatnonzero(traded)
     kept = bars.index[traded] if qlib_compatible else bars.index
     frame, out = empty_frame(kept, bars.symbols, [ALPHA158_COLUMNS[place] for place in picked])
     if not qlib_compatible:
         out[~traded] = np.nan
-    order = np.argsort(np.array(bars.symbols, dtype=object), kind="stable")
     panels = price_panels(bars)
 
-    def fill(column: int) -> None:
-        symbol = order[column]
+    def fill(symbol: int, column: int) -> None:
         if qlib_compatible:
             logs = _qlib_logs(panels[4][rows, symbol])
             qlib_symbol_rows(panels, symbol, rows, logs, picked, out, column)
         else:
             symbol_rows(panels, symbol, rows, picked, out, column)
 
-    with ThreadPoolExecutor(max(1, min(threads, bars.n_symbols))) as pool:
-        list(pool.map(fill, range(bars.n_symbols)))
+    for_each_symbol(fill, bars.symbols, n_threads)
     return frame
 
 
-def column_places(columns: Sequence[str] | None) -> np.ndarray:
+def _column_places(columns: Sequence[str] | None) -> np.ndarray:
     """Return the places of the named columns among all 158.
 
     Raises
@@ -152,5 +145,11 @@ def price_panels(bars: Bars) -> tuple[np.ndarray, ...]:
     panels = [getattr(bars, name).to_numpy() for name in ("open", "high", "low", "close", "volume")]
     quote = None if bars.quote_volume is None else bars.quote_volume.to_numpy()
     panels.append(bar_vwap(tuple(panels[:4]), panels[4], quote))
-    # one memory layout, so that the kernels are compiled once
-    return tuple(np.ascontiguousarray(panel) for panel in panels)
+    return tuple(_readonly(panel) for panel in panels)
+
+
+def _readonly(panel: np.ndarray) -> np.ndarray:
+    """Return the panel in one memory layout that nobody may write to: one type, so that kernels compile once."""
+    view = np.ascontiguousarray(panel, dtype=np.float64).view()
+    view.flags.writeable = False
+    return view

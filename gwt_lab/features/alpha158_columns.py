@@ -158,8 +158,13 @@ def _bar_columns(bar, out):  # type: ignore[no-untyped-def]
 
 
 @inlined_kernel
+def _deviation_of(count, square):  # type: ignore[no-untyped-def]
+    return np.sqrt(square / (count - 1.0)) if count > 1 else np.nan
+
+
+@inlined_kernel
 def _deviation(tree, slot):  # type: ignore[no-untyped-def]
-    return np.sqrt(tree[slot + 2] / (tree[slot] - 1.0))
+    return _deviation_of(tree[slot], tree[slot + 2])
 
 
 @inlined_kernel
@@ -170,7 +175,7 @@ def _trend_columns(tree, slot, close, k, out):  # type: ignore[no-untyped-def]
     least = _CONSTANT * mean
     moves = square > count * (least * least) and spread > 0
     out[MA + k] = mean / close
-    out[STD + k] = np.sqrt(square / (count - 1.0)) / close
+    out[STD + k] = _deviation_of(count, square) / close
     out[BETA + k] = slope / close
     out[RSQR + k] = min(cross * cross / (spread * square), 1.0) if moves else np.nan
     out[RESI + k] = (close - (mean + slope * age)) / close
@@ -236,7 +241,9 @@ def _change_columns(tree, here, rate, one_more, k, out):  # type: ignore[no-unty
     out[WVMA + k] = _fraction(_deviation(tree, here + MEAN_MOVED), tree[here + MEAN_MOVED + 1]) + nothing
     up, down, known = tree[here + SUMS], tree[here + SUMS + 1], tree[here + SUMS + 2]
     nothing = nothing if known > 0 else np.nan
-    out[CNTP + k], out[CNTN + k], out[CNTD + k] = up / known, down / known, (up - down) / known + nothing
+    out[CNTP + k] = up / known + nothing
+    out[CNTN + k] = down / known + nothing
+    out[CNTD + k] = (up - down) / known + nothing
     for i in range(2):
         column, slot = VSUMP if i else SUMP, here + SUMS + (5 if i else 3)
         rise, fall = tree[slot], tree[slot + 1]
