@@ -59,7 +59,7 @@ def symbol_rows(panels, symbol, rows, picked, out, column):  # type: ignore[no-u
     rows : int64 (n,)
         Places of the counted rows on the time grid, and in `out`.
     picked : int64 (n_picked,)
-        Places of the wanted columns among all 158; as many as there are means all, in their order.
+        Places of the wanted columns among all 158.
     out : float32 (n_grid, n_symbols, n_picked)
     column : int
         Second place in `out` of this symbol.
@@ -67,6 +67,9 @@ def symbol_rows(panels, symbol, rows, picked, out, column):  # type: ignore[no-u
     states = new_state(1)
     state = (states[0][0], states[1][0], states[2][0], states[3][0])
     values = np.empty(N_COLUMNS, dtype=np.float32)
+    straight = len(picked) == N_COLUMNS
+    for place in range(len(picked)):
+        straight = straight and picked[place] == place
     for i in range(len(rows)):
         t = rows[i]
         bar = (
@@ -74,7 +77,7 @@ def symbol_rows(panels, symbol, rows, picked, out, column):  # type: ignore[no-u
             panels[3][t, symbol], panels[4][t, symbol], panels[5][t, symbol],
         )  # fmt: skip
         advance(state, i, t, bar)
-        if len(picked) == N_COLUMNS:
+        if straight:
             row_columns(state, i, t, bar, out[t, column])
         else:
             row_columns(state, i, t, bar, values)

@@ -45,7 +45,7 @@ def empty_frame(index: pd.DatetimeIndex, symbols: list[str], names: list[str]) -
         The frame's own memory, symbols sorted by name: what is written here is in the frame.
     """
     values = np.empty((len(index), len(symbols), len(names)), dtype=np.float32)
-    table = values.reshape(-1, len(names))
+    table = values.reshape(len(index) * len(symbols), len(names))
     frame = pd.DataFrame(table, index=long_index(index, symbols), columns=pd.Index(names), copy=False)
     return frame, values
 

@@ -55,7 +55,7 @@ _LN2_LOW = 1.90821492927058770002e-10
 _ROOT2 = 1.4142135623730951
 
 
-# Calls pass every field of every array: inlined, that costs nothing. Python never calls these.
+# A call passes every field of every array: inlined, that costs nothing. Only kernels may call these, Python would crash.
 inlined_kernel = kernel(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
@@ -88,7 +88,7 @@ def new_state(n_symbols):  # type: ignore[no-untyped-def]
     return recent, tree, ordered, seen
 
 
-@inlined_kernel
+@kernel(forceinline=True)
 def log1p(x):  # type: ignore[no-untyped-def]
     """Return ln(1 + x); NaN where x is not a finite number above -1.
 

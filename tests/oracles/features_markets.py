@@ -85,6 +85,7 @@ def markets() -> dict[str, Bars]:
 
 
 def real_bars(folder: Path) -> Bars:
-    """Return real hourly bars of a few symbols, cheap coins among them."""
-    files = sorted((folder / "binance_spot_1h").glob("*.parquet"))
-    return load_bars(files[0])
+    """Return a year of real hourly bars of six symbols, with the venue's outages and the listing of one of them."""
+    bars = load_bars(folder / "binance_spot_1h" / "ohlcv_1h_to2022.parquet")
+    symbols = ["BTC/USDT", "DOGE/USDT", "TRX/USDT", "XLM/USDT", "ETH/USDT", "UNI/USDT"]
+    return bars.select(symbols, start="2020-06-01", end="2021-05-31")
