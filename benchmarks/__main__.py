@@ -8,7 +8,7 @@ import sys
 from benchmarks.timing import keep
 
 EVERYDAY = ("data_layer",)
-BY_NAME = (*EVERYDAY, "install")
+BY_NAME = (*EVERYDAY, "alpha158", "install")
 
 
 def main() -> int:

@@ -73,11 +73,11 @@ def alpha158(
 
     Notes
     -----
-    Windows count the rows in which at least one symbol traded. A symbol's own missing rows are skipped inside the window,
-    and its features are NaN in such a row. A value is NaN until its window is whole: until the symbol had a bar at the
-    window's oldest row or, within 67 rows more, before it. `ALPHA158_LOOKBACKS` (`ALPHA158_LOOKBACK` is their maximum,
-    128) says for each column how many rows of the time grid that makes, which is its exact memory: a row computed from
-    that many rows equals, bit for bit, the row computed from the whole history.
+    Windows count the rows in which at least one symbol traded. A symbol's own missing rows are skipped inside the
+    window, and its features are NaN in such a row. A value is NaN until its window is whole: until the symbol had a bar
+    at the window's oldest row or, within 67 rows more, before it. `ALPHA158_LOOKBACKS` (`ALPHA158_LOOKBACK` is their
+    maximum, 128) says for each column how many rows of the time grid that makes, which is its exact memory: a row
+    computed from that many rows equals, bit for bit, the row computed from the whole history.
 
     VWAP0 is quote volume over volume where both are known and positive, else the mean of open, high, low and close.
 

@@ -1,8 +1,8 @@
 """Alpha158 as pyqlib works it out, its guards, warm-up and rounding included.
 
 qlib stores float32 and computes with it wherever an expression has no window; windows are pandas' (``min_periods=1``)
-and, for slope, residual and R squared, running sums from the symbol's first bar on. What follows from that is kept to the
-letter here and named in `docs/features.md`; the plain twin is `tests/oracles/features_alpha158.py`.
+and, for slope, residual and R squared, running sums from the symbol's first bar on. What follows from that is kept to
+the letter here and named in `docs/features.md`. The twin is qlib itself: `tests/oracles/features_qlib.py`.
 """
 
 from __future__ import annotations
@@ -95,9 +95,13 @@ def qlib_symbol_rows(panels, symbol, rows, logs, picked, out, column):  # type: 
     for i in range(len(rows)):
         t = rows[i]
         bar = (
-            rounded(panels[0][t, symbol], True), rounded(panels[1][t, symbol], True), rounded(panels[2][t, symbol], True),
-            rounded(panels[3][t, symbol], True), rounded(panels[4][t, symbol], True), rounded(panels[5][t, symbol], True),
-        )  # fmt: skip
+            rounded(panels[0][t, symbol], True),
+            rounded(panels[1][t, symbol], True),
+            rounded(panels[2][t, symbol], True),
+            rounded(panels[3][t, symbol], True),
+            rounded(panels[4][t, symbol], True),
+            rounded(panels[5][t, symbol], True),
+        )
         if first < 0 and bar[3] == bar[3]:
             first = i
         if first >= 0:
@@ -316,4 +320,8 @@ def _correlation(tree, slot):  # type: ignore[no-untyped-def]
 def _sum_columns(tree, slot, known, column, out):  # type: ignore[no-untyped-def]
     rise, fall = tree[slot], tree[slot + 1]
     whole = rise + fall + _EPSILON if known else np.nan
-    out[column], out[column + N_WINDOWS], out[column + 2 * N_WINDOWS] = rise / whole, fall / whole, (rise - fall) / whole
+    out[column], out[column + N_WINDOWS], out[column + 2 * N_WINDOWS] = (
+        rise / whole,
+        fall / whole,
+        (rise - fall) / whole,
+    )

@@ -112,7 +112,9 @@ class Alpha158Stream:
             If an array has another length than there are symbols.
         """
         time_ns = self._checked_time(timestamp)
-        row = [self._checked(values, name) for name, values in zip(FIELDS, (open, high, low, close, volume), strict=True)]
+        row = [
+            self._checked(values, name) for name, values in zip(FIELDS, (open, high, low, close, volume), strict=True)
+        ]
         quote = None if quote_volume is None else self._checked(quote_volume, "quote_volume")
         return self._move(time_ns, row, quote)
 

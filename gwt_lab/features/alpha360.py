@@ -60,7 +60,9 @@ def alpha360(bars: Any, qlib_compatible: bool = False, *, n_threads: int | None 
     bars = as_bars(bars)
     traded = traded_rows(bars)
     rows = np.flatnonzero(traded)
-    frame, out = empty_frame(bars.index[traded] if qlib_compatible else bars.index, bars.symbols, list(ALPHA360_COLUMNS))
+    frame, out = empty_frame(
+        bars.index[traded] if qlib_compatible else bars.index, bars.symbols, list(ALPHA360_COLUMNS)
+    )
     if not qlib_compatible:
         out[~traded] = np.nan
     target = np.arange(len(rows)) if qlib_compatible else rows

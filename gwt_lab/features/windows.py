@@ -120,6 +120,7 @@ def rounded(x, narrow):  # type: ignore[no-untyped-def]
 
 @inlined_kernel
 def put(recent, series, at, value):  # type: ignore[no-untyped-def]
+    """Write a row of a series in both its places."""
     recent[series, at] = value
     recent[series, at + HISTORY] = value
 
@@ -272,6 +273,7 @@ def _there(x):  # type: ignore[no-untyped-def]
 
 @inlined_kernel
 def five(recent, x, newest, tree, slot):  # type: ignore[no-untyped-def]
+    """Fill count, mean and sum of squares of five rows of a series, from `slot` on."""
     rows = _latest(recent, x, newest)
     pivot, steps = _steps(rows)
     count, total = _total(_there(rows)), _total(steps)
@@ -313,6 +315,7 @@ def _five_trend(recent, y, newest, tree, slot):  # type: ignore[no-untyped-def]
 
 @inlined_kernel
 def five_top(recent, x, newest, tree, slot):  # type: ignore[no-untyped-def]
+    """Fill the largest of five rows and its age, from `slot` on."""
     rows = _latest(recent, x, newest)
     top, age = rows[0], 0.0
     for k in range(1, 5):
@@ -352,6 +355,7 @@ def _join_pair(tree, newer, older, both, lag):  # type: ignore[no-untyped-def]
 
 @inlined_kernel
 def join_top(tree, newer, older, both, lag):  # type: ignore[no-untyped-def]
+    """Put two windows together: the largest and its age, `lag` rows older in the older one."""
     n_top, n_age, o_top, o_age = tree[newer], tree[newer + 1], tree[older], tree[older + 1]
     tree[both] = o_top if o_top >= n_top else n_top
     tree[both + 1] = o_age + lag if o_top >= n_top else n_age

@@ -22,8 +22,9 @@ def bar_vwap(ohlc: tuple[np.ndarray, ...], volume: np.ndarray, quote_volume: np.
     ndarray of the same shape
         Quote volume over volume where both are known and positive, else (open + high + low + close) / 4.
     """
-    middle = (ohlc[0] + ohlc[1] + ohlc[2] + ohlc[3]) / 4
+    middle = np.asarray((ohlc[0] + ohlc[1] + ohlc[2] + ohlc[3]) / 4)
     if quote_volume is None:
-        return np.asarray(middle)
+        return middle
     traded = (volume > 0) & (quote_volume > 0) & ~np.isnan(ohlc[3])
-    return np.divide(quote_volume, volume, out=middle, where=traded)
+    np.divide(quote_volume, volume, out=middle, where=traded)
+    return middle

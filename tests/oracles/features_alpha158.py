@@ -94,6 +94,22 @@ def changes(x: np.ndarray) -> tuple[float, float, int]:
     return float(step[step > 0].sum()), float(-step[step < 0].sum()), len(step)
 
 
+def change_values(longer: np.ndarray, volume: np.ndarray) -> dict[str, float]:
+    """Return the nine shares of rises and falls, of d + 1 closes and volumes."""
+    up, down = np.sum(np.diff(longer) > 0), np.sum(np.diff(longer) < 0)
+    rise, fall, n = changes(longer)
+    more, less, n_volume = changes(volume)
+    return {
+        "CNTP": share(up, n) if n else np.nan, "CNTN": share(down, n) if n else np.nan,
+        "CNTD": share(up - down, n) if n else np.nan,
+        "SUMP": share(rise, rise + fall) if n else np.nan, "SUMN": share(fall, rise + fall) if n else np.nan,
+        "SUMD": share(rise - fall, rise + fall) if n else np.nan,
+        "VSUMP": share(more, more + less) if n_volume else np.nan,
+        "VSUMN": share(less, more + less) if n_volume else np.nan,
+        "VSUMD": share(more - less, more + less) if n_volume else np.nan,
+    }  # fmt: skip
+
+
 def window_values(panel: dict[str, np.ndarray], i: int, d: int, whole: list[bool]) -> dict[str, float]:
     """Return the 29 values of one window length."""
     at, before = slice(max(i - d + 1, 0), i + 1), slice(max(i - d, 0), i + 1)
@@ -114,9 +130,6 @@ def window_values(panel: dict[str, np.ndarray], i: int, d: int, whole: list[bool
         rate, ratio = longer[1:] / longer[:-1], volume[1:] / volume[:-1]
         ratio[~np.isfinite(ratio)] = np.nan
         moved = np.abs(rate - 1) * volume[1:]
-    up, down = np.sum(np.diff(longer) > 0), np.sum(np.diff(longer) < 0)
-    rise, fall, n = changes(longer)
-    more, less, n_volume = changes(volume)
     values = {
         "ROC": (longer[0] / now if len(longer) > d else np.nan),
         "MA": y.mean() / now, "STD": deviation(c) / now, "BETA": slope / now,
@@ -126,16 +139,10 @@ def window_values(panel: dict[str, np.ndarray], i: int, d: int, whole: list[bool
         "RANK": (np.sum(y < now) + (np.sum(y == now) + 1) / 2) / len(y), "RSV": share(now - bottom, top - bottom),
         "IMAX": highest / d, "IMIN": lowest / d, "IMXD": (highest - lowest) / d,
         "CORR": correlation(c, np.log1p(v)), "CORD": correlation(rate, np.log1p(ratio)),
-        "CNTP": share(up, n) if n else np.nan, "CNTN": share(down, n) if n else np.nan,
-        "CNTD": share(up - down, n) if n else np.nan,
-        "SUMP": share(rise, rise + fall) if n else np.nan, "SUMN": share(fall, rise + fall) if n else np.nan,
-        "SUMD": share(rise - fall, rise + fall) if n else np.nan,
         "VMA": np.nanmean(v) / v[-1] if v[-1] > 0 else np.nan, "VSTD": deviation(v) / v[-1] if v[-1] > 0 else np.nan,
         "WVMA": share(deviation(moved), np.nanmean(moved)) if np.sum(~np.isnan(moved)) > 1 else np.nan,
-        "VSUMP": share(more, more + less) if n_volume else np.nan,
-        "VSUMN": share(less, more + less) if n_volume else np.nan,
-        "VSUMD": share(more - less, more + less) if n_volume else np.nan,
     }  # fmt: skip
+    values |= change_values(longer, volume)
     one_more = {"ROC", "CORD", "WVMA"} | {name for name in values if name[:3] in ("CNT", "SUM", "VSU")}
     for name, value in values.items():
         out[f"{name}{d}"] = value if whole[name in one_more] else np.nan
