@@ -126,7 +126,7 @@ def _memory() -> list[Figure]:
     if not Path("/proc/self/clear_refs").exists():
         return []
     done = subprocess.run([sys.executable, "-c", _MEMORY], capture_output=True, text=True, check=True)
-    return [Figure("peak memory over the process before, / output", float(done.stdout), "x", "<= 1.3", 1, "50 x 20,000")]
+    return [Figure("peak memory above the process, / output", float(done.stdout), "x", "<= 1.3", 1, "50 x 20,000")]
 
 
 def _growth() -> list[Figure]:

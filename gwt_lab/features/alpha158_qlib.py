@@ -183,7 +183,8 @@ def _move_spread(spreads, recent, series, k, newest):  # type: ignore[no-untyped
     """Move a running variance one row on as pandas 3 does: Welford's update out and in, with Kahan's compensation.
 
     Per window: count, mean, sum of squares, compensations of what comes and of what goes. What a large number leaves
-    behind when it goes is pandas' error, and so qlib's; where nearly all digits are lost, pandas begins the window anew.
+    behind when it goes is pandas' error, and so qlib's; where nearly all digits are lost, pandas begins the window
+    anew.
     """
     old, new = recent[series, newest - WINDOWS[k]], recent[series, newest]
     lost = False

@@ -41,9 +41,9 @@ class Alpha158Stream:
 
     Notes
     -----
-    The state is about 0.12 MiB a symbol and never grows. A row is the same, bit for bit, as the last row of ``alpha158``
-    over all bars that were given. After a restart, `from_bars` with at least the last 128 rows in which something traded
-    goes on as if nothing had happened.
+    The state is about 0.12 MiB a symbol and never grows. A row is the same, bit for bit, as the last row of
+    ``alpha158`` over all bars that were given. After a restart, `from_bars` with at least the last 128 rows in which
+    something traded goes on as if nothing had happened.
     """
 
     def __init__(self, symbols: Sequence[str], timeframe: str = "1h") -> None:
@@ -134,7 +134,7 @@ class Alpha158Stream:
     def _checked_time(self, time: Any) -> int:
         stamp = timestamp(time)
         time_ns = int(stamp.as_unit("ns").value)
-        if not on_grid(np.array([time_ns]), self.timeframe).all():
+        if not self._opens_a_bar(time_ns):
             raise DataError(f"{stamp} opens no bar of {self.timeframe}: give the bar's open time, and its timeframe")
         if self._last_ns is not None and time_ns <= self._last_ns:
             raise DataError(
@@ -142,6 +142,11 @@ class Alpha158Stream:
                 "begin a new stream (Alpha158Stream.from_bars) to replace bars"
             )
         return time_ns
+
+    def _opens_a_bar(self, time_ns: int) -> bool:
+        if self._last_ns is not None:
+            return (time_ns - self._last_ns) % self._step_ns == 0
+        return bool(on_grid(np.array([time_ns]), self.timeframe).all())
 
     def _checked(self, values: Any, name: str) -> np.ndarray:
         try:

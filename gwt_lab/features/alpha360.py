@@ -31,8 +31,8 @@ def alpha360(bars: Any, qlib_compatible: bool = False, *, n_threads: int | None 
     bars : Bars or what `as_bars` takes
         The features of row t use rows up to and including t.
     qlib_compatible : bool, default False
-        Follow qlib to the letter: inputs are rounded to float32, volumes are divided by the newest plus 1e-12, lags reach
-        across outages of any length, and rows in which nothing traded are left out.
+        Follow qlib to the letter: inputs are rounded to float32, volumes are divided by the newest plus 1e-12, lags
+        reach across outages of any length, and rows in which nothing traded are left out.
     n_threads : int, optional
         Symbols worked out at once; one for each core by default.
 

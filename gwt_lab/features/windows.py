@@ -55,7 +55,8 @@ _LN2_LOW = 1.90821492927058770002e-10
 _ROOT2 = 1.4142135623730951
 
 
-# A call passes every field of every array: inlined, that costs nothing. Only kernels may call these, Python would crash.
+# A call passes every field of every array: inlined, that costs nothing. Only kernels may call these: from Python they
+# would crash.
 inlined_kernel = kernel(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
