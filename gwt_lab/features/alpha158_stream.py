@@ -77,7 +77,7 @@ class Alpha158Stream:
         for t in range(first, bars.n_times):
             row = [panels[name][t] for name in FIELDS]
             stream._move(int(times[t]), row, None if quote is None else quote[t])
-        stream._last_ns = int(times[-1])
+        stream._last_ns = int(times[-1]) if len(times) else None
         return stream
 
     @property

@@ -38,10 +38,10 @@ N_WINDOWS = len(WINDOWS)
 HISTORY = 64  # rows that a state remembers; a power of two above 60
 
 # what a state remembers of each row
-N_SERIES = 18
+N_SERIES = 17
 (
     CLOSE, VOLUME, MOVED, CLOSE_1, LOG_VOLUME, RATE, LOG_RATE, HIGH, LOW,
-    UP, DOWN, KNOWN, RISE, FALL, MORE, LESS, KNOWN_VOLUME, OPEN,
+    UP, DOWN, KNOWN, RISE, FALL, MORE, LESS, KNOWN_VOLUME,
 ) = range(N_SERIES)  # fmt: skip
 
 # what it remembers of each window: count, mean(s), sums of squares and products about the means, sums, extremes
@@ -144,12 +144,11 @@ def record(state, row, place, bar, logs, narrow):  # type: ignore[no-untyped-def
         Whether every step is rounded to float32, as arithmetic on float32 is.
     """
     recent, _, _, seen = state
-    open_, high, low, close, volume, _ = bar
+    _, high, low, close, volume, _ = bar
     at = row & (HISTORY - 1)
     last, last_volume = recent[CLOSE, at + HISTORY - 1], recent[VOLUME, at + HISTORY - 1]
     rate = rounded(close / last if last != 0 else np.nan, narrow)
     change, more = rounded(close - last, narrow), rounded(volume - last_volume, narrow)
-    put(recent, OPEN, at, open_)
     put(recent, CLOSE, at, close)
     put(recent, VOLUME, at, volume)
     put(recent, MOVED, at, rounded(abs(rounded(rate - 1.0, narrow)) * volume, narrow))
