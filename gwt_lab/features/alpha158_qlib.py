@@ -2,7 +2,8 @@
 
 qlib stores float32 and computes with it wherever an expression has no window; windows are pandas' (``min_periods=1``)
 and, for slope, residual and R squared, running sums from the symbol's first bar on. What follows from that is kept to
-the letter here and named in `docs/features.md`. The twin is qlib itself: `tests/oracles/features_qlib.py`.
+the letter here and named in `docs/features.md`. The plain twin is `tests/oracles/features_alpha158_qlib.py`, the judge
+qlib itself.
 """
 
 from __future__ import annotations

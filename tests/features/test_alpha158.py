@@ -15,6 +15,7 @@ from gwt_lab.features.alpha158 import ALPHA158_COLUMNS, ALPHA158_LOOKBACK, ALPHA
 from gwt_lab.features.windows import WINDOWS, log1p
 from gwt_lab.market.bars import Bars
 from tests.oracles.features_alpha158 import alpha158_oracle, vwap_of
+from tests.oracles.features_alpha158_qlib import alpha158_qlib_oracle
 from tests.oracles.features_markets import PRICES, markets, panels, real_bars, with_outages
 from tests.oracles.markets import START, random_bars
 
@@ -44,6 +45,19 @@ def test_every_column_equals_the_plain_twin(name: str) -> None:
             exact = wanted[[column]].tail(1)
             wrong = exact + 1e-5 * exact.abs() + 1e-6
             assert differing(frame[[column]].tail(1), wrong) == {column: 1}
+
+
+@pytest.mark.parametrize("name", MARKETS)
+def test_every_column_of_the_compatible_kind_equals_qlibs_expressions_in_pandas(name: str) -> None:
+    wanted = alpha158_qlib_oracle(MARKETS[name])
+    got = alpha158(MARKETS[name], qlib_compatible=True)
+    got = got[got.index.isin(wanted.index)]
+    assert got.index.equals(wanted.index)
+    a, b = got.to_numpy(np.float64), wanted[list(got.columns)].to_numpy(np.float64)
+    with np.errstate(invalid="ignore"):
+        near = (np.abs(a - b) <= 1e-5 * np.abs(b) + 2e-6) | (a == b)
+    wrong = ~(near | (np.isnan(a) & np.isnan(b)))
+    assert not wrong.any(), dict(zip(got.columns, wrong.sum(axis=0), strict=True))
 
 
 @pytest.mark.real
