@@ -11,7 +11,7 @@ import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, MissingExtraError, NotFittedError, ShapeError
 
-__all__ = ["LightGBMModel", "LightGBMParams"]
+__all__ = ["LightGBMModel", "LightGBMParams", "booster_from_text", "take_rows"]
 
 _FORMAT, _VERSION = "gwt_lab.lightgbm", 1
 _OBJECTIVES = ("binary", "regression")
@@ -31,6 +31,10 @@ class LightGBMParams:
     feature_fraction : float
         Share of features each tree may use.
     seed : int
+    max_depth : int
+        -1 leaves depth to `num_leaves`.
+    lambda_l1, lambda_l2 : float
+        Penalties on the leaves' values.
     """
 
     objective: str = "binary"
@@ -40,6 +44,9 @@ class LightGBMParams:
     min_data_in_leaf: int = 200
     feature_fraction: float = 0.8
     seed: int = 0
+    max_depth: int = -1
+    lambda_l1: float = 0.0
+    lambda_l2: float = 0.0
 
     def __post_init__(self) -> None:
         if self.objective not in _OBJECTIVES:
@@ -49,6 +56,8 @@ class LightGBMParams:
                 raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not 0 < self.feature_fraction <= 1 or not self.learning_rate > 0:
             raise ConfigError("feature_fraction must lie above 0 and up to 1, and learning_rate above 0")
+        if self.lambda_l1 < 0 or self.lambda_l2 < 0:
+            raise ConfigError(f"lambda_l1 and lambda_l2 must be at least 0, got {self.lambda_l1} and {self.lambda_l2}")
 
     def to_lightgbm(self) -> dict[str, Any]:
         """Return LightGBM's own parameters: one thread and fixed orders, so that equal seeds give equal trees."""
@@ -59,6 +68,9 @@ class LightGBMParams:
             "min_data_in_leaf": self.min_data_in_leaf,
             "feature_fraction": self.feature_fraction,
             "seed": self.seed,
+            "max_depth": self.max_depth,
+            "lambda_l1": self.lambda_l1,
+            "lambda_l2": self.lambda_l2,
             "num_threads": 1,
             "deterministic": True,
             "force_row_wise": True,
@@ -106,17 +118,40 @@ class LightGBMModel:
         DataError
             If no row has a label, or all labels are equal.
         """
-        lightgbm = _lightgbm()
         if not X.index.equals(y.index):
             raise ShapeError(f"X and y must have the same index, got {len(X)} and {len(y)} rows: reindex y like X")
-        labelled = y.notna().to_numpy()
-        target = y.to_numpy(dtype=np.float64)[labelled]
-        if not len(target) or target.min() == target.max():
-            what = "no row" if not len(target) else f"every row ({len(target)}) has label {target[0]:g} and none"
+        target = y.to_numpy(dtype=np.float64)
+        rows = np.flatnonzero(~np.isnan(target))
+        return self.fit_rows(X.to_numpy(dtype=np.float32), target, rows, list(X.columns))
+
+    def fit_rows(self, values: np.ndarray, target: np.ndarray, rows: np.ndarray, names: list[str]) -> LightGBMModel:
+        """Train on some rows of a matrix; rows that follow each other are not copied.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows, n_features)
+            float32, rows one after another in memory.
+        target : ndarray of shape (n_rows,)
+            Labels.
+        rows : ndarray of int
+            Which rows, increasing; each needs a label.
+        names : list of str
+            The features' names.
+
+        Raises
+        ------
+        DataError
+            If there is no row, or all labels are equal.
+        """
+        chosen = target[rows]
+        if not len(chosen) or chosen.min() == chosen.max():
+            what = "no row" if not len(chosen) else f"every row ({len(chosen)}) has label {chosen[0]:g} and none"
             raise DataError(f"{what} has a label to learn from: training needs at least two different labels")
-        self.feature_names_ = [str(name) for name in X.columns]
-        data = lightgbm.Dataset(X.to_numpy(dtype=np.float32)[labelled], target)
-        self.booster_ = lightgbm.train(self.params.to_lightgbm(), data, num_boost_round=self.params.n_trees)
+        lightgbm = _lightgbm()
+        self.feature_names_ = [str(name) for name in names]
+        settings = self.params.to_lightgbm()
+        data = lightgbm.Dataset(take_rows(values, rows), chosen, params=settings)
+        self.booster_ = lightgbm.train(settings, data, num_boost_round=self.params.n_trees)
         return self
 
     def predict(self, X: pd.DataFrame) -> pd.Series:
@@ -129,16 +164,35 @@ class LightGBMModel:
         DataError
             If a feature is missing; the message names it.
         """
-        booster = self._fitted()
+        self._fitted()
         missing = [name for name in self.feature_names_ if name not in X.columns]
         if missing:
             raise DataError(
                 f"the model needs the features {', '.join(self.feature_names_[:5])}, ... ({len(self.feature_names_)}); "
                 f"{', '.join(missing[:5])} missing of the {len(X.columns)} columns given"
             )
+        table = X if list(X.columns) == self.feature_names_ else X[self.feature_names_]
+        return pd.Series(self.predict_rows(table.to_numpy(dtype=np.float32)), index=X.index, name="forecast")
+
+    def predict_rows(self, values: np.ndarray) -> np.ndarray:
+        """Return a forecast per row of a float32 matrix whose columns are the model's features, in their order."""
+        booster = self._fitted()
+        return np.asarray(booster.predict(values, num_threads=1)) if len(values) else np.empty(0)
+
+    def contributions(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Return what each feature adds to each forecast, in LightGBM's own accounting (Shapley values of the trees).
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_features + 1)
+            A column a feature and ``(expected)``; a row sums to the raw forecast: the log odds for objective binary.
+        """
         table = X[self.feature_names_].to_numpy(dtype=np.float32)
-        values = booster.predict(table, num_threads=1) if len(table) else np.empty(0)
-        return pd.Series(values, index=X.index, name="forecast")
+        columns = [*self.feature_names_, "(expected)"]
+        if not len(table):
+            return pd.DataFrame(np.empty((0, len(columns))), index=X.index, columns=columns)
+        found = self._fitted().predict(table, pred_contrib=True, num_threads=1)
+        return pd.DataFrame(found, index=X.index, columns=columns)
 
     def importance(self) -> pd.Series:
         """Return the total gain of each feature's splits, largest first."""
@@ -181,18 +235,7 @@ class LightGBMModel:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"this is no model document of {_FORMAT}: {error!r}; write one with to_text()") from None
-        if not trees.startswith("tree\n") or "end of trees" not in trees:
-            raise DataError("the model document holds no complete trees: it was cut or changed; train it again")
-        lightgbm = _lightgbm()
-        try:
-            model.booster_ = lightgbm.Booster(model_str=trees)
-        except lightgbm.basic.LightGBMError as error:
-            raise DataError(f"the model document's trees cannot be read ({error}): train it again") from None
-        if model.booster_.num_feature() != len(model.feature_names_):
-            raise DataError(
-                f"the model document names {len(model.feature_names_)} features, its trees use "
-                f"{model.booster_.num_feature()}: it was changed; train it again"
-            )
+        model.booster_ = booster_from_text(trees, len(model.feature_names_))
         return model
 
     def _fitted(self) -> Any:
@@ -203,6 +246,36 @@ class LightGBMModel:
     def _names(self) -> list[str]:
         self._fitted()
         return list(self.feature_names_)
+
+
+def booster_from_text(trees: str, n_features: int) -> Any:
+    """Return LightGBM's booster from its own text.
+
+    Raises
+    ------
+    DataError
+        If the text is cut or damaged, or its trees use another number of features.
+    """
+    if not trees.startswith("tree\n") or "end of trees" not in trees:
+        raise DataError("the model document holds no complete trees: it was cut or changed; train it again")
+    lightgbm = _lightgbm()
+    try:
+        booster = lightgbm.Booster(model_str=trees)
+    except lightgbm.basic.LightGBMError as error:
+        raise DataError(f"the model document's trees cannot be read ({error}): train it again") from None
+    if booster.num_feature() != n_features:
+        raise DataError(
+            f"the model document names {n_features} features, its trees use {booster.num_feature()}: it was changed; "
+            "train it again"
+        )
+    return booster
+
+
+def take_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return some rows of a matrix: a view if they follow each other, else a copy of the same type."""
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows) and (len(rows) < 2 or (np.diff(rows) == 1).all()):
+        return np.asarray(values[rows[0] : rows[-1] + 1])
+    return np.asarray(values[rows])
 
 
 def _lightgbm() -> Any:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import DataError, ShapeError
+from gwt_lab.errors import ShapeError
+from gwt_lab.models.folds import Fold, Rows, any_known, fit_folds, plan_folds
 from gwt_lab.models.lightgbm_model import LightGBMModel, LightGBMParams
 from gwt_lab.validation.splits import PurgedWalkForward
 
-__all__ = ["walk_forward"]
+__all__ = ["fold_frame", "walk_forward"]
 
 
 def walk_forward(
@@ -19,6 +21,7 @@ def walk_forward(
     splitter: PurgedWalkForward,
     params: LightGBMParams | None = None,
     *,
+    n_jobs: int | None = None,
     progress: Any = None,
 ) -> pd.DataFrame:
     """Return out-of-sample forecasts of every test block.
@@ -34,6 +37,8 @@ def walk_forward(
     splitter : PurgedWalkForward
         Its `purged_size` must cover the label's horizon.
     params : LightGBMParams, optional
+    n_jobs : int, optional
+        Folds fitted at once, one thread each; one a core by default.
     progress : Progress, optional
         Advanced by one a fold.
 
@@ -51,17 +56,21 @@ def walk_forward(
     """
     if not features.index.equals(label.index):
         raise ShapeError(f"features and label must have the same index, got {len(features)} and {len(label)} rows")
-    there = features.notna().any(axis=1).to_numpy()
-    features, label = features[there], label[there]
-    if not len(features):
-        raise DataError("every feature of every row is NaN: the bars are shorter than the features' warm-up")
-    parts = []
-    for fold, (train, test) in enumerate(splitter.split(features)):
-        if not len(train):
-            raise DataError(f"fold {fold} has no row to train on: pass more bars or fewer splits")
-        model = LightGBMModel(params).fit(features.iloc[train], label.iloc[train])
-        forecast = model.predict(features.iloc[test])
-        parts.append(pd.DataFrame({"forecast": forecast, "fold": fold}))
-        if progress is not None:
-            progress.advance()
+    values, target = features.to_numpy(dtype=np.float32), label.to_numpy(dtype=np.float64)
+    rows = Rows(values, features.index, target, any_known(values), list(features.columns))
+    folds = plan_folds(rows, splitter)
+
+    def fit(train: np.ndarray) -> Any:
+        model = LightGBMModel(params).fit_rows(rows.values, rows.target, train, rows.names)
+        return lambda block, _: model.predict_rows(block)
+
+    return fold_frame(rows, folds, fit_folds(rows, folds, fit, n_jobs=n_jobs, progress=progress))
+
+
+def fold_frame(rows: Rows, folds: list[Fold], forecasts: list[np.ndarray]) -> pd.DataFrame:
+    """Return the folds' forecasts as one frame with columns forecast and fold, fold after fold."""
+    parts = [
+        pd.DataFrame({"forecast": found, "fold": fold.number}, index=rows.index[fold.test])
+        for fold, found in zip(folds, forecasts, strict=True)
+    ]
     return pd.concat(parts)
