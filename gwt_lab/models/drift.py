@@ -75,14 +75,16 @@ def _thin(rows: Rows, used: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Return the values of the rows of some times, every few of them where there are many."""
     codes = rows.index.codes[0][used]
     inside = used[(codes >= times[0]) & (codes <= times[-1])]
-    return rows.values[inside[:: max(1, len(inside) // _MOST_ROWS)]]
+    thinned: np.ndarray = rows.values[inside[:: max(1, len(inside) // _MOST_ROWS)]]
+    return thinned
 
 
 def _shares(column: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the share of values in each bin, and of missing ones in the last."""
     known = np.isfinite(column)
     counts = np.bincount(np.searchsorted(edges, column[known], side="left"), minlength=len(edges) + 1)
-    return np.asarray(np.append(counts, (~known).sum()) / max(len(column), 1))
+    shares: np.ndarray = np.append(counts, (~known).sum()) / max(len(column), 1)
+    return shares
 
 
 def _psi(expected: np.ndarray, found: np.ndarray) -> float:

@@ -17,6 +17,7 @@ __all__ = [
     "EnsembleTrees",
     "Forecaster",
     "LinearWeights",
+    "RobustScaler",
     "TextTrees",
     "Trees",
     "XGBoostTrees",
@@ -108,6 +109,30 @@ class XGBoostTrees:
 
 
 @dataclass(frozen=True)
+class RobustScaler:
+    """qlib's robust scaling: features less their median, over 1.4826 times their median absolute deviation.
+
+    Parameters
+    ----------
+    center, scale : ndarray of shape (n_features,)
+        Of the training rows. Scaled features are cut at 3, and a missing one is 0.
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Return the scaled features, float64."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            table = np.clip((values.astype(np.float64) - self.center) / self.scale, -3, 3)
+        return np.where(np.isnan(table), 0.0, table)
+
+    def document(self) -> dict[str, Any]:
+        """Return the scaler as JSON."""
+        return {"kind": "robust", "center": self.center.tolist(), "scale": self.scale.tolist(), "clip": 3}
+
+
+@dataclass(frozen=True)
 class LinearWeights:
     """A linear model behind qlib's robust scaling (qlib's LinearModel).
 
@@ -115,38 +140,30 @@ class LinearWeights:
     ----------
     weights : ndarray of shape (n_features,)
     intercept : float
-    center, scale : ndarray of shape (n_features,)
-        Median and 1.4826 times the median absolute deviation of the training rows; scaled features are cut at 3 and a
-        missing one is 0.
+    scaler : RobustScaler
     """
 
     weights: np.ndarray
     intercept: float
-    center: np.ndarray
-    scale: np.ndarray
+    scaler: RobustScaler
     kind: str = "qlib.LinearModel"
 
     def predict(self, values: np.ndarray, index: pd.MultiIndex) -> np.ndarray:
         """Return the forecast of each row."""
-        return np.asarray(self.scaled(values) @ self.weights + self.intercept)
-
-    def scaled(self, values: np.ndarray) -> np.ndarray:
-        """Return what the weights are applied to."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            table = np.clip((values.astype(np.float64) - self.center) / self.scale, -3, 3)
-        return np.where(np.isnan(table), 0.0, table)
+        # row by row the same sum, however many rows there are: a matrix product may order it otherwise
+        return np.asarray((self.scaler.scaled(values) * self.weights).sum(axis=1) + self.intercept)
 
     def importance(self) -> np.ndarray | None:
         """Return the size of the weights: features are scaled, so they compare."""
         return np.asarray(np.abs(self.weights))
 
-    def scaler(self) -> dict[str, Any]:
-        """Return the scaler as JSON."""
-        return {"kind": "robust", "center": self.center.tolist(), "scale": self.scale.tolist(), "clip": 3}
-
     def document(self) -> dict[str, Any]:
-        """Return the weights; the scaler stands beside them in the file."""
-        return {"weights": self.weights.tolist(), "intercept": self.intercept, "scaler": self.scaler()}
+        """Return the weights and the scaler."""
+        return {
+            "weights": self.weights.tolist(),
+            "intercept": self.intercept,
+            "scaler": self.scaler.document(),
+        }
 
 
 @dataclass(frozen=True)
@@ -233,7 +250,7 @@ def _read_linear(document: dict[str, Any], n_features: int) -> Forecaster:
     arrays = [np.array(item, dtype=np.float64) for item in (document["weights"], scaler["center"], scaler["scale"])]
     if {array.shape for array in arrays} != {(n_features,)}:
         raise DataError(f"a linear model of {n_features} features was wanted, got {[a.shape for a in arrays]}")
-    return LinearWeights(arrays[0], float(document["intercept"]), arrays[1], arrays[2])
+    return LinearWeights(arrays[0], float(document["intercept"]), RobustScaler(arrays[1], arrays[2]))
 
 
 def _read_ensemble(document: dict[str, Any], n_features: int) -> Forecaster:

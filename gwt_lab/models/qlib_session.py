@@ -15,7 +15,7 @@ from typing import Any
 
 from gwt_lab.errors import MissingExtraError
 
-__all__ = ["qlib_session", "require_qlib"]
+__all__ = ["qlib_session", "quiet_recorder", "require_qlib"]
 
 # qlib keeps providers, caches and its recorder in module globals
 _LOCK = threading.RLock()
@@ -51,6 +51,20 @@ class QuietManager:
     """What `qlib.init` makes of our `exp_manager`."""
 
     active_experiment = None
+
+
+@contextmanager
+def quiet_recorder() -> Iterator[None]:
+    """Let qlib's models log their metrics to nowhere inside the block."""
+    from qlib.workflow import R
+
+    with _LOCK:
+        recorder = R.__dict__.get("_provider")
+        R.__dict__["_provider"] = _Quiet()
+        try:
+            yield
+        finally:
+            R.__dict__["_provider"] = recorder
 
 
 @contextmanager
@@ -95,6 +109,6 @@ def qlib_session(provider: Path) -> Iterator[None]:
             if registered:
                 register_all_ops(C)
                 register_all_wrappers(C)
-            R.__dict__["_provider"] = recorder if registered else _Quiet()
+            R.__dict__["_provider"] = recorder
             sys.excepthook = hook
             logging.getLogger("qlib").setLevel(level)
