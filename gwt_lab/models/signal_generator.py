@@ -27,10 +27,10 @@ from gwt_lab.models.walk_forward import fold_frame
 from gwt_lab.progress import progress
 from gwt_lab.validation.splits import PurgedWalkForward
 
-__all__ = ["QlibSignalGenerator"]
+__all__ = ["ALIASES", "QlibSignalGenerator", "bars_of", "default_splits", "only_symbol"]
 
 # names that scikit-learn's users know
-_ALIASES = {"n_estimators": "n_trees", "random_state": "seed", "min_child_samples": "min_data_in_leaf"}
+ALIASES = {"n_estimators": "n_trees", "random_state": "seed", "min_child_samples": "min_data_in_leaf"}
 
 
 class QlibSignalGenerator:
@@ -384,7 +384,7 @@ def only_symbol(bars: Bars, symbol: str | None) -> str:
 
 
 def _params(params: dict[str, Any], model: Any) -> LightGBMParams:
-    named = {_ALIASES.get(name, name): value for name, value in params.items()}
+    named = {ALIASES.get(name, name): value for name, value in params.items()}
     if model is not None and named:
         raise ConfigError(f"settings of a qlib model belong to the model itself, got {', '.join(params)}")
     unknown = sorted(set(named) - set(LightGBMParams.__dataclass_fields__))

@@ -1,0 +1,351 @@
+"""Search for settings of the trees: pruned fold by fold, resumable, and every trial in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gwt_lab.errors import ConfigError, DataError, MissingExtraError
+from gwt_lab.market.bars import Bars
+from gwt_lab.models.folds import Fold, fit_folds, plan_folds
+from gwt_lab.models.lightgbm_model import LightGBMParams
+from gwt_lab.models.scores import score_forecasts
+from gwt_lab.models.signal_generator import ALIASES, QlibSignalGenerator, bars_of
+from gwt_lab.models.training import Table, fit_lightgbm, make_table
+from gwt_lab.progress import progress
+from gwt_lab.validation.effective import return_signature
+from gwt_lab.validation.ledger import TrialLedger
+from gwt_lab.validation.trials import Trials
+
+__all__ = ["DEFAULT_SPACE", "METRICS", "TuningOptions", "TuningResult", "optimize_parameters"]
+
+DEFAULT_SPACE: dict[str, Any] = {
+    "num_leaves": (7, 63),
+    "learning_rate": (0.01, 0.2, "log"),
+    "n_trees": (50, 300),
+    "min_data_in_leaf": (50, 1000, "log"),
+    "feature_fraction": (0.4, 1.0),
+}
+METRICS = {"log_loss": -1, "brier": -1, "accuracy": 1, "auc": 1, "ic": 1, "rank_ic": 1}  # 1: the larger the better
+_DEFAULT_TRIALS = 30
+_STARTUP = 5  # trials before any is pruned
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """How the search runs.
+
+    Parameters
+    ----------
+    seed : int
+    prune : bool
+        Stop a trial whose folds so far are worse than the median of the trials before it.
+    n_jobs : int, optional
+        Folds fitted at once; one a core by default. It changes no result.
+    ledger : TrialLedger, optional
+        Where trials are counted; the project's ledger by default.
+    study : str, optional
+        Name of the study, in the storage and in the ledger; made from label and data by default.
+    """
+
+    seed: int = 0
+    prune: bool = True
+    n_jobs: int | None = None
+    ledger: TrialLedger | None = None
+    study: str | None = None
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """What the search found.
+
+    Parameters
+    ----------
+    best_params : dict
+    best_value : float
+        Of the metric, over all test rows.
+    metric : str
+    trials : DataFrame
+        One row a trial: the parameters, value, sharpe (per bar, of the out-of-fold signals before costs), folds, state
+        (complete or pruned).
+    study : str
+        Name under which the ledger knows the trials.
+    best : QlibSignalGenerator
+        Not trained, with the best parameters.
+    """
+
+    best_params: dict[str, Any]
+    best_value: float
+    metric: str
+    trials: pd.DataFrame
+    study: str
+    best: QlibSignalGenerator
+
+    def __repr__(self) -> str:
+        return f"TuningResult({self.metric} {self.best_value:.4f} of {len(self.trials)} trials, {self.best_params})"
+
+
+def optimize_parameters(
+    data: Any,
+    space: Mapping[str, Any] | None = None,
+    *,
+    generator: QlibSignalGenerator | None = None,
+    n_trials: int | None = None,
+    metric: str = "log_loss",
+    storage: str | os.PathLike[str] | None = None,
+    options: TuningOptions | None = None,
+) -> TuningResult:
+    """Search for parameters of the trees by Optuna, on the generator's purged walk-forward folds.
+
+    Parameters
+    ----------
+    data : Bars, or anything `as_bars` takes
+    space : mapping, optional
+        From a field of `LightGBMParams` to a list of values, ``(low, high)`` or ``(low, high, "log")``; whole numbers
+        give whole numbers. `DEFAULT_SPACE` if not given.
+    generator : QlibSignalGenerator, optional
+        Label, horizon, features, splits and the other parameters; never changed.
+    n_trials : int, optional
+        Trials in all, those of earlier runs in `storage` included; 30 by default. If every value of `space` is a list
+        and `n_trials` is not given, every combination is tried once: a grid.
+    metric : str, default "log_loss"
+        One of `METRICS`.
+    storage : path-like, optional
+        An sqlite file: a search that was interrupted goes on where it stopped.
+    options : TuningOptions, optional
+
+    Returns
+    -------
+    TuningResult
+
+    Raises
+    ------
+    ConfigError
+        If a parameter, metric or range is unknown or impossible.
+    DataError
+        If the bars are too few, or every trial was pruned.
+    MissingExtraError
+        If Optuna is not installed.
+
+    Notes
+    -----
+    Features are computed once. The best of many trials looks good by chance: `TrialLedger().study(result.study)` knows
+    how many there were, pruned ones included.
+    """
+    options = options or TuningOptions()
+    generator = generator or QlibSignalGenerator()
+    space = {ALIASES.get(name, name): values for name, values in dict(space or DEFAULT_SPACE).items()}
+    grid = n_trials is None and all(isinstance(values, list) for values in space.values())
+    _check(space, generator, metric, n_trials)
+    bars = bars_of(data, None)
+    search = _Search(bars, generator, space, metric, options)
+    study = _study(search, storage, grid)
+    total = math.prod(len(values) for values in space.values()) if grid else n_trials or _DEFAULT_TRIALS
+    finished = [trial for trial in study.trials if trial.state.is_finished()]
+    with progress(f"tune by {metric}", total) as line:
+        line.update(len(finished))
+        if total > len(finished):
+            study.optimize(
+                search.objective, n_trials=total - len(finished), callbacks=[lambda *_: line.advance()], catch=()
+            )
+    return _result(study, search)
+
+
+class _Search:
+    """One search: the table, the folds, and what a trial does with them."""
+
+    def __init__(
+        self, bars: Bars, generator: QlibSignalGenerator, space: dict[str, Any], metric: str, options: TuningOptions
+    ) -> None:
+        self.generator, self.space, self.metric, self.options = generator, space, metric, options
+        self.table: Table = make_table(bars, generator.features, generator.question)
+        self.folds: list[Fold] = plan_folds(self.table.rows, generator.splits, self.table.known_ns)
+        question = generator.question
+        self.label = f"{question.label}, horizon {question.horizon}, next open, before costs"
+        self.name = options.study or f"tune {question.label} on {bars.content_hash[:12]}"
+        self.data, self.universe = bars.content_hash, bars.symbols
+        self.ledger = options.ledger or TrialLedger()
+        self.sign = METRICS[metric]
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be equal for a stored search to go on: data, question, features, folds, space and metric."""
+        rows = self.table.rows
+        stated = [
+            self.data, str(self.generator.question), self.generator.features.source, rows.names, self.metric,
+            [[len(fold.train), int(fold.test[0]), int(fold.test[-1])] for fold in self.folds],
+            {name: list(values) for name, values in sorted(self.space.items())},
+            {name: value for name, value in vars(self.generator.params).items() if name not in self.space},
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:12]
+
+    def objective(self, trial: Any) -> float:
+        """Fit fold after fold; report each, stop where Optuna says so, and count the trial in the ledger."""
+        import optuna
+
+        chosen = {name: _suggest(trial, name, values) for name, values in self.space.items()}
+        params = replace(self.generator.params, **chosen)
+        done: list[np.ndarray] = []
+        value, pruned = math.nan, False
+        for batch in self._batches():
+            for found in self._fit(params, batch):
+                done.append(found)
+                value = self._value(done)
+                trial.report(value, len(done))
+                pruned = self.options.prune and len(done) < len(self.folds) and trial.should_prune()
+                if pruned:
+                    break
+            if pruned:
+                break
+        trial.set_user_attr("sharpe", self._record(params, done))
+        trial.set_user_attr("folds", len(done))
+        if pruned:
+            raise optuna.TrialPruned
+        return value
+
+    def _batches(self) -> list[list[Fold]]:
+        size = self.options.n_jobs or os.cpu_count() or 1
+        return [self.folds[start : start + size] for start in range(0, len(self.folds), size)]
+
+    def _fit(self, params: LightGBMParams, folds: list[Fold]) -> list[np.ndarray]:
+        fit, index = fit_lightgbm(self.table, params), self.table.rows.index
+
+        def fit_fold(train: np.ndarray) -> Any:
+            model = fit(train)
+            return lambda values, rows: model.predict(values, index[rows])
+
+        numbered = [replace(fold, number=place) for place, fold in enumerate(folds)]
+        return fit_folds(self.table.rows, numbered, fit_fold, n_jobs=self.options.n_jobs)
+
+    def _tested(self, done: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([fold.test for fold in self.folds[: len(done)]])
+
+    def _value(self, done: list[np.ndarray]) -> float:
+        rows, question = self._tested(done), self.generator.question
+        scores = score_forecasts(
+            np.concatenate(done),
+            self.table.earned[rows],
+            self.table.rows.index[rows],
+            probabilities=question.probabilities,
+            horizon=question.horizon,
+        )
+        value = scores[self.metric]
+        return (-math.inf * self.sign) if value is None else float(value)
+
+    def _record(self, params: LightGBMParams, done: list[np.ndarray]) -> float | None:
+        """Count the trial: its signals' returns, one a time, averaged over symbols, before costs."""
+        rows = self._tested(done)
+        middle = 0.5 if self.generator.question.probabilities else 0.0
+        earned = np.nan_to_num(self.table.earned[rows]) * np.sign(np.concatenate(done) - middle)
+        _, time = np.unique(self.table.rows.index.codes[0][rows], return_inverse=True)
+        returns = np.bincount(time, weights=earned) / np.bincount(time)
+        spread = returns.std(ddof=1)
+        sharpe = float(returns.mean() / spread) if spread > 0 else math.nan
+        trials = Trials(
+            {name: [value] for name, value in vars(params).items()},
+            data=self.data,
+            universe=self.universe,
+            label=self.label,
+            strategy="QlibSignalGenerator",
+            study=self.name,
+        )
+        self.ledger.record(trials, [sharpe], len(returns), return_signature(returns[:, None]))
+        return None if math.isnan(sharpe) else sharpe
+
+
+def _check(space: dict[str, Any], generator: QlibSignalGenerator, metric: str, n_trials: int | None) -> None:
+    if generator.model is not None:
+        raise ConfigError("optimize_parameters tunes our own LightGBM, the generator has a qlib model")
+    if metric not in METRICS:
+        raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+    if metric in ("log_loss", "brier") and not generator.question.probabilities:
+        raise ConfigError(f"{metric} judges probabilities, the generator forecasts returns: use metric='rank_ic'")
+    if n_trials is not None and n_trials < 1:
+        raise ConfigError(f"n_trials must be at least 1, got {n_trials}")
+    unknown = [name for name in space if name not in LightGBMParams.__dataclass_fields__]
+    if unknown or not space:
+        known = ", ".join(LightGBMParams.__dataclass_fields__)
+        raise ConfigError(f"the space has no parameter {', '.join(unknown) or 'at all'}; there are {known}")
+    for name, values in space.items():
+        if isinstance(values, list) and values:
+            candidates = values
+        elif isinstance(values, tuple) and len(values) in (2, 3) and values[0] < values[1]:
+            candidates = list(values[:2])
+            if values[2:] not in ((), ("log",)):
+                raise ConfigError(f"{name}: the third entry of a range can only be 'log', got {values[2]!r}")
+        else:
+            raise ConfigError(f"{name} needs a list of values, (low, high) or (low, high, 'log'), got {values!r}")
+        for value in candidates:
+            replace(generator.params, **{name: value})
+
+
+def _suggest(trial: Any, name: str, values: Any) -> Any:
+    if isinstance(values, list):
+        return trial.suggest_categorical(name, values)
+    low, high, log = values[0], values[1], len(values) == 3
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=log)
+    return trial.suggest_float(name, float(low), float(high), log=log)
+
+
+def _study(search: _Search, storage: str | os.PathLike[str] | None, grid: bool) -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise MissingExtraError("optuna", "tune") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    place = None
+    if storage is not None:
+        file = Path(storage).expanduser().absolute()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        place = f"sqlite:///{file}"
+    study = optuna.create_study(
+        storage=place,
+        study_name=f"{search.name} {search.fingerprint}",
+        direction="maximize" if search.sign > 0 else "minimize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(_STARTUP, n_warmup_steps=1) if search.options.prune else None,
+    )
+    # a search that goes on must not draw again what it drew before
+    seed = search.options.seed + len(study.trials)
+    if grid:
+        study.sampler = optuna.samplers.GridSampler(search.space, seed=search.options.seed)
+    else:
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(_STARTUP, 10))
+    return study
+
+
+def _result(study: Any, search: _Search) -> TuningResult:
+    rows = []
+    for trial in study.trials:
+        if not trial.state.is_finished() or "folds" not in trial.user_attrs:
+            continue
+        stated = {"sharpe": trial.user_attrs["sharpe"], "folds": trial.user_attrs["folds"]}
+        last = trial.intermediate_values[stated["folds"]]
+        state = "pruned" if trial.state.name == "PRUNED" else "complete"
+        rows.append(trial.params | {"value": last} | stated | {"state": state})
+    trials = pd.DataFrame(rows).rename_axis("trial")
+    complete = trials[trials["state"] == "complete"] if len(trials) else trials
+    if not len(complete):
+        raise DataError(f"none of {len(trials)} trials was complete: raise n_trials, or prune=False")
+    best = (complete["value"] * search.sign).idxmax()
+    chosen = {name: rows[int(best)][name] for name in search.space}
+    generator = search.generator
+    tuned = QlibSignalGenerator(
+        label=generator.question.label,
+        horizon=generator.question.horizon,
+        splits=generator.splits,
+        threshold=generator.threshold,
+        **(vars(generator.params) | chosen),
+    )
+    tuned.features = generator.features
+    return TuningResult(chosen, float(complete["value"][best]), search.metric, trials, search.name, tuned)
