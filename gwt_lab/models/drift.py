@@ -267,7 +267,7 @@ def needs_retraining(
         Share of features that may have drifted (`population_stability`).
     window : int, default 500
         Newest times whose accuracy is looked at. It counts once 100 rows after training have come, and is a reason if
-        its whole 95 % interval lies below the accuracy that validation had shown.
+        its whole 95 % interval lies below that of validation.
     challenger : QlibSignalGenerator, optional
         The same model trained on newer bars; importances that order features otherwise are a reason.
     min_importance_agreement : float, default 0.5
@@ -306,7 +306,7 @@ def _accuracy_reasons(generator: QlibSignalGenerator, bars: Any, window: int, fi
     times = scored.index.get_level_values(0)
     scored = scored[times >= times.unique()[-window:][0]] if len(scored) else scored
     figures["n_scored"] = len(scored)
-    expected = generator.report_["val_accuracy"]
+    expected = generator.report_["val_accuracy_low"]
     if len(scored) < _FEWEST_SCORED or expected is None:
         return []
     scores = _score(generator, scored)
@@ -314,6 +314,6 @@ def _accuracy_reasons(generator: QlibSignalGenerator, bars: Any, window: int, fi
     if scores["accuracy_high"] is not None and scores["accuracy_high"] < expected:
         return [
             f"accuracy over the last {scores['n_times']} times is {scores['accuracy']:.3f} (at most "
-            f"{scores['accuracy_high']:.3f} with 95 % confidence), validation had shown {expected:.3f}"
+            f"{scores['accuracy_high']:.3f} with 95 % confidence), validation had shown at least {expected:.3f}"
         ]
     return []
