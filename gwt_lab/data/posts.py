@@ -89,7 +89,7 @@ def read_posts(path: str | Path, **options: Any) -> pd.DataFrame:
     readers: dict[str, Any] = {
         ".parquet": pd.read_parquet,
         ".csv": pd.read_csv,
-        ".jsonl": lambda file: pd.read_json(file, lines=True, convert_dates=False),
+        ".jsonl": lambda file: pd.read_json(file, lines=True, dtype=False),
     }
     if place.suffix.lower() not in readers:
         raise DataError(f"posts are read from {', '.join(readers)}, got '{place.name}': convert it")
