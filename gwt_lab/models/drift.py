@@ -29,7 +29,7 @@ __all__ = [
 
 DRIFTED = 0.25  # the usual mark of a population that moved
 _WINDOW = 500  # times in a window of features
-_MOST_BLOCKS, _MOST_ROWS = 10, 2000
+_MOST_BLOCKS, _MOST_ROWS = 10, 1000
 _FEWEST_SCORED = 100
 _BINS = 10
 
