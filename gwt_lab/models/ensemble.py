@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, NotFittedError
+from gwt_lab.models.drift import RetrainVerdict
 from gwt_lab.models.model_file import read_model_file, write_model_file
 from gwt_lab.models.scores import score_forecasts
 from gwt_lab.models.signal_generator import QlibSignalGenerator, only_symbol
@@ -157,6 +158,12 @@ class EnsembleSignalGenerator:
             found = (table * self.weights).sum(axis=1)
         signals = signals_of(found, self.threshold, probabilities=self.question.probabilities)
         return pd.DataFrame({column: found, "signal": signals}, index=frames[0].index)
+
+    def needs_retraining(self, data: Any, **rules: Any) -> RetrainVerdict:
+        """Return whether any member should be trained again, with the reasons of all; see `drift.needs_retraining`."""
+        verdicts = [generator.needs_retraining(data, **rules) for generator in self.generators]
+        reasons = [f"member {place}: {why}" for place, verdict in enumerate(verdicts) for why in verdict.reasons]
+        return RetrainVerdict(bool(reasons), reasons, {"members": [verdict.figures for verdict in verdicts]})
 
     # ------------------------------------------------------------------------------------------ files
     def save_model(self, path: str | os.PathLike[str]) -> Path:

@@ -37,6 +37,9 @@ def test_the_weighted_mean_of_three(bars: Bars, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(again.predict(bars), frame)
     latest = again.predict_latest(bars, "C01/USDT")
     assert latest["probability"] == frame.loc[(bars.index[-1], "C01/USDT"), "probability"]
+    verdict = again.needs_retraining(bars, max_age="0h")
+    assert [reason.split(":")[0] for reason in verdict.reasons] == ["member 0", "member 1", "member 2"]
+    assert not again.needs_retraining(bars)
     with pytest.raises(DataError, match="holds a EnsembleSignalGenerator"):
         QlibSignalGenerator.load_model(tmp_path / "e.pkl")
     with pytest.raises(DataError, match="holds a QlibSignalGenerator"):

@@ -186,6 +186,21 @@ def test_the_matrix_is_never_copied_to_float64() -> None:
     assert peak < 0.3 * table.rows.values.nbytes
 
 
+@pytest.mark.real
+def test_real_bars_are_hard_to_forecast(real_data: Path) -> None:
+    """An hour ahead nobody is right far more often than not: an accuracy beyond that would be a leak."""
+    from gwt_lab.data.load import load_bars
+
+    bars = load_bars(real_data / "binance_spot_mit_5sym/ohlcv_1h_2020-09_2022.parquet", start="2022-01-01").tail(3000)
+    generator = QlibSignalGenerator(label="relative", n_trees=30)
+    report = generator.train(bars)
+    assert 0.46 < report["val_accuracy"] < 0.56
+    assert abs(report["ic"]) < 0.1
+    assert report["log_loss"] > 0.65
+    latest = generator.predict_latest(bars, bars.symbols[0])
+    assert latest["probability"] == generator.predict(bars, bars.symbols[0])["probability"].iloc[-1]
+
+
 # ------------------------------------------------------------------------------------------------ bad input
 def test_unfitted_generators_say_so(bars, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     generator = QlibSignalGenerator()
