@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["inner_kernel", "kernel", "prange"]
+__all__ = ["KERNELS_HASH", "inner_kernel", "kernel", "prange"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -74,7 +74,7 @@ def _sources() -> str:
     return digest.hexdigest()
 
 
-_SOURCES = _sources()
+KERNELS_HASH = _sources()
 
 
 def _watch_sources(compiled: Any) -> Any:
@@ -85,7 +85,7 @@ def _watch_sources(compiled: Any) -> Any:
     """
     entry = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if entry is not None:
-        entry._source_stamp = (entry._source_stamp, _SOURCES)
+        entry._source_stamp = (entry._source_stamp, KERNELS_HASH)
     return compiled
 
 

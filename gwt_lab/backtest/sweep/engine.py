@@ -24,7 +24,7 @@ from gwt_lab.backtest.sweep.search import Search
 from gwt_lab.backtest.sweep.user_functions import UserStrategy, check_user_strategy, code_hash, user_strategy
 from gwt_lab.backtest.sweep.work import SIGNAL_BYTES, Chunk, FamilyWork, Work, probe, sweep_market
 from gwt_lab.errors import ConfigError, UnknownNameError
-from gwt_lab.kernels import _SOURCES as KERNELS_HASH
+from gwt_lab.kernels import KERNELS_HASH
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
