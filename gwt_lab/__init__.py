@@ -31,6 +31,8 @@ _PUBLIC = {
     "check_causal": "gwt_lab.validation.causality",
     "export_qlib": "gwt_lab.data.qlib_export",
     "alpha158": "gwt_lab.features.alpha158",
+    "Alpha158Stream": "gwt_lab.features.alpha158_stream",
+    "alpha360": "gwt_lab.features.alpha360",
     # backtest, promotion, live
     "Bundle": "gwt_lab.promotion.bundle",
     "PaperBroker": "gwt_lab.live.paper",
@@ -100,6 +102,8 @@ if TYPE_CHECKING:
     from gwt_lab.execution.sb3 import ExecutionVecEnv as ExecutionVecEnv
     from gwt_lab.execution.sb3 import train_execution_agent as train_execution_agent
     from gwt_lab.features.alpha158 import alpha158 as alpha158
+    from gwt_lab.features.alpha158_stream import Alpha158Stream as Alpha158Stream
+    from gwt_lab.features.alpha360 import alpha360 as alpha360
     from gwt_lab.graph.features import graph_features as graph_features
     from gwt_lab.graph.market_graph import MarketGraph as MarketGraph
     from gwt_lab.graph.store import NetworkXGraphStore as NetworkXGraphStore

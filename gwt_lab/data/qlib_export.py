@@ -23,6 +23,7 @@ from gwt_lab.errors import CatalogError, DataError
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import timeframe_ns
+from gwt_lab.market.vwap import bar_vwap
 from gwt_lab.progress import progress
 
 __all__ = ["QLIB_FIELDS", "QlibExport", "export_qlib", "qlib_code", "qlib_freq", "qlib_vwap"]
@@ -119,11 +120,10 @@ def qlib_vwap(bars: Bars) -> pd.DataFrame:
         Quote volume over volume where both are known and volume is positive, else (open + high + low + close) / 4;
         NaN where there is no bar.
     """
-    middle = (bars.open + bars.high + bars.low + bars.close) / 4
-    if bars.quote_volume is None:
-        return middle
-    traded = bars.volume.gt(0) & bars.quote_volume.gt(0) & bars.close.notna()
-    return (bars.quote_volume / bars.volume.where(traded)).where(traded, middle)
+    quote = None if bars.quote_volume is None else bars.quote_volume.to_numpy()
+    ohlc = tuple(getattr(bars, name).to_numpy() for name in ("open", "high", "low", "close"))
+    vwap = bar_vwap(ohlc, bars.volume.to_numpy(), quote)
+    return pd.DataFrame(vwap, index=bars.index, columns=bars.close.columns, copy=False)
 
 
 def export_qlib(bars: Any, folder: str | Path, *, empty_rows: bool = True, overwrite: bool = False) -> QlibExport:

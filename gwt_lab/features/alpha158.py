@@ -9,92 +9,147 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import UnknownNameError
-from gwt_lab.features.alpha158_kernels import WINDOWS, bar_features, close_features, extreme_features
-from gwt_lab.features.panel import long_frame, traded_rows
+from gwt_lab.features.alpha158_columns import N_COLUMNS, OUTAGE, ROLLING, symbol_rows
+from gwt_lab.features.alpha158_qlib import qlib_symbol_rows
+from gwt_lab.features.panel import empty_frame, traded_rows
+from gwt_lab.features.threads import for_each_symbol
+from gwt_lab.features.windows import WINDOWS
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
+from gwt_lab.market.vwap import bar_vwap
 
-__all__ = ["ALPHA158_COLUMNS", "ALPHA158_LOOKBACK", "alpha158"]
+__all__ = ["ALPHA158_COLUMNS", "ALPHA158_LOOKBACK", "ALPHA158_LOOKBACKS", "alpha158"]
 
 _BAR = (
     "KMID", "KLEN", "KMID2", "KUP", "KUP2", "KLOW", "KLOW2", "KSFT", "KSFT2", "OPEN0", "HIGH0", "LOW0", "VWAP0",
 )  # fmt: skip
-_ROLLING = ("ROC", "MA", "STD", "MAX", "MIN")
-ALPHA158_COLUMNS = (*_BAR, *(f"{name}{window}" for name in _ROLLING for window in WINDOWS))
+ALPHA158_COLUMNS = (*_BAR, *(f"{name}{window}" for name in ROLLING for window in WINDOWS))
 
-# The longest window needs 61 counted rows; 67 more leave room for outages of almost three days of hourly bars.
-ALPHA158_LOOKBACK = 128
-_NO_LIMIT = np.iinfo(np.int64).max
+# kinds whose window of d rows needs the close before it, or the close d rows back
+_ONE_MORE = ("ROC", "CORD", "CNTP", "CNTN", "CNTD", "SUMP", "SUMN", "SUMD", "WVMA", "VSUMP", "VSUMN", "VSUMD")
+
+# Rows of the time grid that a column may know, the current one included: its window, and room for outages of 67 rows.
+ALPHA158_LOOKBACKS: dict[str, int] = dict.fromkeys(_BAR, 1) | {
+    f"{name}{window}": window + (name in _ONE_MORE) + OUTAGE for name in ROLLING for window in WINDOWS
+}
+ALPHA158_LOOKBACK = max(ALPHA158_LOOKBACKS.values())
 
 
-def alpha158(bars: Any, *, columns: Sequence[str] | None = None, qlib_compatible: bool = False) -> pd.DataFrame:
+def alpha158(
+    bars: Any,
+    qlib_compatible: bool = False,
+    columns: Sequence[str] | None = None,
+    *,
+    n_threads: int | None = None,
+) -> pd.DataFrame:
     """Return Alpha158 features under qlib's names and in qlib's order.
 
-    The features are those of single bars (KMID to VWAP0) and ROC, MA, STD, MAX, MIN over 5, 10, 20, 30 and 60 rows:
-    38 of qlib's 158. Windows count rows, so on hourly bars `MA5` is a mean over five hours.
+    Windows count rows, so on hourly bars `MA5` is a mean over five hours.
 
     Parameters
     ----------
     bars : Bars or what `as_bars` takes
         The features of row t use rows up to and including t.
+    qlib_compatible : bool, default False
+        Follow qlib to the letter: inputs are rounded to float32 as its storage does, windows at the beginning hold what
+        there is (its ``min_periods=1``), its absolute guards and its explosions at zero volume stay, and rows in which
+        nothing traded are left out.
     columns : sequence of str, optional
         Which features, in this order; all by default.
-    qlib_compatible : bool, default False
-        Follow qlib to the letter: windows at the beginning hold what there is (its ``min_periods=1``), and rows in
-        which nothing traded are left out.
+    n_threads : int, optional
+        Symbols worked out at once; one for each core by default.
 
     Returns
     -------
     DataFrame of shape (n_times * n_symbols, n_features)
-        float32, index (datetime, instrument).
+        float32, index (datetime, instrument), ordered by time, then name.
 
     Raises
     ------
     UnknownNameError
         If a column is not one of the features.
+    ConfigError
+        If `n_threads` is below 1.
 
     Notes
     -----
-    Windows count the rows in which at least one symbol traded. A symbol's own missing rows are NaN inside the window
-    and skipped, as in qlib; its features are NaN in such a row. By default a value is NaN until its whole window lies
-    within the last `ALPHA158_LOOKBACK` (128) rows of the time grid, which makes that the exact memory of every column:
-    a row computed from 128 rows equals, bit for bit, the row computed from the whole history.
+    Windows count the rows in which at least one symbol traded. A symbol's own missing rows are skipped inside the
+    window, and its features are NaN in such a row. A value is NaN until its window is whole: until the symbol had a bar
+    at the window's oldest row or, within 67 rows more, before it. `ALPHA158_LOOKBACKS` (`ALPHA158_LOOKBACK` is their
+    maximum, 128) says for each column how many rows of the time grid that makes, which is its exact memory: a row
+    computed from that many rows equals, bit for bit, the row computed from the whole history.
 
-    VWAP0 is quote volume over volume where both exist, else the mean of open, high, low and close.
+    VWAP0 is quote volume over volume where both are known and positive, else the mean of open, high, low and close.
+
+    `docs/features.md` has every formula and every difference from qlib.
 
     References
     ----------
     .. [1] Microsoft, "qlib", `qlib/contrib/data/loader.py`, class `Alpha158DL`.
     """
     bars = as_bars(bars)
-    wanted = list(ALPHA158_COLUMNS if columns is None else columns)
-    unknown = [name for name in wanted if name not in ALPHA158_COLUMNS]
+    picked = _column_places(columns)
+    traded = traded_rows(bars)
+    rows = np.flatnonzero(traded)
+    kept = bars.index[traded] if qlib_compatible else bars.index
+    frame, out = empty_frame(kept, bars.symbols, [ALPHA158_COLUMNS[place] for place in picked])
+    if not qlib_compatible:
+        out[~traded] = np.nan
+    panels = price_panels(bars)
+
+    def fill(symbol: int, column: int) -> None:
+        if qlib_compatible:
+            logs = _qlib_logs(panels[4][rows, symbol])
+            qlib_symbol_rows(panels, symbol, rows, logs, picked, out, column)
+        else:
+            symbol_rows(panels, symbol, rows, picked, out, column)
+
+    for_each_symbol(fill, bars.symbols, n_threads)
+    return frame
+
+
+def _column_places(columns: Sequence[str] | None) -> np.ndarray:
+    """Return the places of the named columns among all 158.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column.
+    """
+    if columns is None:
+        return np.arange(N_COLUMNS)
+    unknown = [name for name in columns if name not in ALPHA158_LOOKBACKS]
     if unknown:
         raise UnknownNameError(
             f"alpha158 has no feature {', '.join(map(str, unknown))}; it has {', '.join(ALPHA158_COLUMNS)}"
         )
-    counted = traded_rows(bars)
-    values = np.full((bars.n_symbols, bars.n_times, len(ALPHA158_COLUMNS)), np.nan, dtype=np.float32)
-    rows = np.flatnonzero(counted)
-    panels = {name: np.asfortranarray(getattr(bars, name).to_numpy()) for name in ("open", "high", "low", "close")}
-    vwap = np.asfortranarray(_vwap(bars))
-    reach = _NO_LIMIT if qlib_compatible else ALPHA158_LOOKBACK
-    for symbol in range(bars.n_symbols):
-        open_, high, low, close = (panel[:, symbol] for panel in panels.values())
-        bar_features(open_, high, low, close, vwap[:, symbol], values[symbol])
-        close_features(rows, close[rows], reach, not qlib_compatible, values[symbol])
-        window = (high[rows], low[rows], close[rows])
-        extreme_features(rows, window, reach, not qlib_compatible, values[symbol])
-    picked = [ALPHA158_COLUMNS.index(name) for name in wanted]
-    frame = long_frame(values.transpose(1, 0, 2)[:, :, picked], wanted, bars)
-    return frame[np.repeat(counted, bars.n_symbols)] if qlib_compatible else frame
+    return np.array([ALPHA158_COLUMNS.index(name) for name in columns], dtype=np.int64)
 
 
-def _vwap(bars: Bars) -> np.ndarray:
-    mean = (bars.open + bars.high + bars.low + bars.close).to_numpy() / 4
-    if bars.quote_volume is None:
-        return np.asarray(mean)
-    volume = bars.volume.to_numpy()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        vwap = bars.quote_volume.to_numpy() / volume
-    return np.asarray(np.where(np.isfinite(vwap) & (volume > 0), vwap, mean))
+def _qlib_logs(volume: np.ndarray) -> np.ndarray:
+    """Return ln(v + 1) and ln(v / v before + 1) of volumes (n,), in float32 as qlib has them, shape (2, n).
+
+    NumPy's float32 logarithm is not the nearest float32; a correlation of almost equal volumes shows it.
+    """
+    narrow = volume.astype(np.float32)
+    logs = np.full((2, len(volume)), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        logs[0] = np.log(narrow + 1)
+        logs[1, 1:] = np.log(narrow[1:] / narrow[:-1] + 1)
+    logs[~np.isfinite(logs)] = np.nan
+    return logs
+
+
+def price_panels(bars: Bars) -> tuple[np.ndarray, ...]:
+    """Return open, high, low, close, volume and vwap, each of shape (n_times, n_symbols)."""
+    panels = [getattr(bars, name).to_numpy() for name in ("open", "high", "low", "close", "volume")]
+    quote = None if bars.quote_volume is None else bars.quote_volume.to_numpy()
+    panels.append(bar_vwap(tuple(panels[:4]), panels[4], quote))
+    return tuple(_readonly(panel) for panel in panels)
+
+
+def _readonly(panel: np.ndarray) -> np.ndarray:
+    """Return the panel in one memory layout that nobody may write to: one type, so that kernels compile once."""
+    view = np.ascontiguousarray(panel, dtype=np.float64).view()
+    view.flags.writeable = False
+    return view

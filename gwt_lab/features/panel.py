@@ -7,7 +7,7 @@ import pandas as pd
 
 from gwt_lab.market.bars import Bars
 
-__all__ = ["long_frame", "long_index", "traded_rows"]
+__all__ = ["empty_frame", "long_frame", "long_index", "traded_rows"]
 
 
 def long_index(index: pd.DatetimeIndex, symbols: list[str]) -> pd.MultiIndex:
@@ -32,6 +32,22 @@ def long_frame(values: np.ndarray, names: list[str], bars: Bars) -> pd.DataFrame
     table = values if (order == np.arange(len(order))).all() else values[:, order, :]
     table = np.ascontiguousarray(table, dtype=np.float32).reshape(-1, len(names))
     return pd.DataFrame(table, index=long_index(bars.index, symbols), columns=pd.Index(names), copy=False)
+
+
+def empty_frame(index: pd.DatetimeIndex, symbols: list[str], names: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a long frame of float32 with nothing in it yet, and the array it stands on.
+
+    Returns
+    -------
+    frame : DataFrame
+        Index as `long_index`.
+    values : ndarray of shape (n_times, n_symbols, n_features)
+        The frame's own memory, symbols sorted by name: what is written here is in the frame.
+    """
+    values = np.empty((len(index), len(symbols), len(names)), dtype=np.float32)
+    table = values.reshape(len(index) * len(symbols), len(names))
+    frame = pd.DataFrame(table, index=long_index(index, symbols), columns=pd.Index(names), copy=False)
+    return frame, values
 
 
 def traded_rows(bars: Bars) -> np.ndarray:

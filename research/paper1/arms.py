@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import DataError
-from gwt_lab.features.alpha158 import alpha158
+from gwt_lab.features.alpha158 import ALPHA158_COLUMNS, alpha158
 from gwt_lab.features.panel import long_frame
 from gwt_lab.graph.build import build_graphs
 from gwt_lab.graph.features import node_features
@@ -21,6 +21,12 @@ from research.paper1.spec import Spec
 __all__ = ["ALL_ASSETS", "BASE", "GRAPH", "PLACEBO", "Material", "prepare"]
 
 BASE, ALL_ASSETS, GRAPH, PLACEBO = "base", "base + all assets", "base + graph", "placebo"
+
+# Single bars, rates, means, deviations and extremes: what the stored runs were made with.
+BASE_COLUMNS = [
+    name for name in ALPHA158_COLUMNS if name[0] == "K" or name.rstrip("0123456789") in
+    ("OPEN", "HIGH", "LOW", "VWAP", "ROC", "MA", "STD", "MAX", "MIN")
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def prepare(spec: Spec, bars: Bars) -> Material:
     graphs = build_graphs(bars, window=window, step=spec.step, n_leaders=spec.n_leaders, n_neighbours=spec.n_neighbours)
     if not graphs:
         raise DataError(f"no market graph fits {bars.n_times} bars with window {window}: pass more bars")
-    base = alpha158(bars)
+    base = alpha158(bars, columns=BASE_COLUMNS)
     rows = base["KMID"].notna() & (base.index.get_level_values("datetime") >= graphs[0].time)
     additions: dict[str, pd.DataFrame | None] = {
         BASE: None,

@@ -1,0 +1,29 @@
+"""Symbols side by side: kernels let go of the GIL, so threads are enough and nothing is copied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from gwt_lab.errors import ConfigError
+
+__all__ = ["for_each_symbol"]
+
+
+def for_each_symbol(fill: Callable[[int, int], None], symbols: list[str], n_threads: int | None) -> None:
+    """Call ``fill(symbol, column)`` for each symbol: its place in `symbols`, and among their sorted names.
+
+    Raises
+    ------
+    ConfigError
+        If `n_threads` is below 1; None is one for each core.
+    """
+    threads = os.cpu_count() or 1 if n_threads is None else n_threads
+    if threads < 1:
+        raise ConfigError(f"n_threads must be at least 1, or None for one a core, got {n_threads}")
+    order = np.argsort(np.array(symbols, dtype=object), kind="stable")
+    with ThreadPoolExecutor(max(1, min(threads, len(symbols)))) as pool:
+        list(pool.map(fill, order.tolist(), range(len(symbols))))
