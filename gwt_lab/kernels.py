@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -65,11 +66,11 @@ event.register("numba:compile", _ANNOUNCER)
 
 
 def _sources() -> str:
-    """Return a hash of every file of the package that holds kernels."""
+    """Return a hash of every file of the package that holds kernels, or constants that say kernels read them."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         text = file.read_bytes()
-        if b"@kernel" in text or b"@inner_kernel" in text:
+        if re.search(rb"^@\w*kernel|kernels read as constants", text, re.MULTILINE):
             digest.update(text)
     return digest.hexdigest()
 
