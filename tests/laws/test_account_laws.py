@@ -116,15 +116,7 @@ def test_relabelling_columns_relabels_results(case, random):
     order = list(range(case.bars.n_symbols))
     random.shuffle(order)
     one = replace(case, groups=None)
-    shape = case.bars.shape
-    two = replace(
-        one,
-        bars=case.bars.select([case.bars.symbols[j] for j in order]),
-        size=np.broadcast_to(case.size, shape)[:, order],
-        signals=None if case.signals is None else {name: values[:, order] for name, values in case.signals.items()},
-        given=None if case.given is None else case.given.iloc[:, order],
-        funding=None if case.funding is None else case.funding.iloc[:, order],
-    )
+    two = one.part(slice(None), order)
     assert np.array_equal(simulated(one).paths.value[:, order], simulated(two).paths.value)
 
 
@@ -134,13 +126,7 @@ def test_the_future_does_not_change_the_past(case, cut):
     """Apart from a delisting: that a symbol never comes back is told by the bars that are missing later."""
     cut = min(cut, case.bars.n_times)
     case = replace(case, rules=replace(case.rules, delist=False))
-    part = replace(
-        case,
-        bars=case.bars.head(cut),
-        size=np.broadcast_to(case.size, case.bars.shape)[:cut],
-        signals=None if case.signals is None else {name: values[:cut] for name, values in case.signals.items()},
-        given=None if case.given is None else case.given.iloc[:cut],
-    )
+    part = case.part(slice(cut), list(range(case.bars.n_symbols)))
     whole, early = simulated(case), simulated(part)
     assert np.array_equal(whole.paths.value[:cut], early.paths.value)
     assert np.array_equal(whole.fills[whole.fills[:, 0] < cut], early.fills)
