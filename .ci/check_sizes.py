@@ -15,6 +15,7 @@ MAX_FILE, MAX_BODY, MAX_PARAMETERS = 600, 40, 7
 # module:function -> whose signature it mirrors
 MIRRORS = {
     "gwt_lab/backtest/portfolio.py:from_signals": "vectorbt.Portfolio.from_signals",
+    "gwt_lab/backtest/portfolio.py:from_order_func": "vectorbt.Portfolio.from_order_func",
     "gwt_lab/backtest/portfolio.py:from_orders": "vectorbt.Portfolio.from_orders",
     "gwt_lab/backtest/portfolio.py:from_weights": "vectorbt.Portfolio.from_orders, size_type='targetpercent'",
     "gwt_lab/backtest/sweep/engine.py:sweep": "vectorbt's MA.run and Portfolio.from_signals in one call",

@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.timing import keep
 
-EVERYDAY = ("data_layer",)
+EVERYDAY = ("data_layer", "sweep_w1_w2", "portfolio_w3_w4")
 BY_NAME = (*EVERYDAY, "install")
 
 

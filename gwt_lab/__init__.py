@@ -35,6 +35,20 @@ _PUBLIC = {
     "Bundle": "gwt_lab.promotion.bundle",
     "PaperBroker": "gwt_lab.live.paper",
     "Portfolio": "gwt_lab.backtest.portfolio",
+    "sweep": "gwt_lab.backtest.sweep",
+    "SweepResult": "gwt_lab.backtest.sweep",
+    "run_backtest": "gwt_lab.backtest.run",
+    "CostModel": "gwt_lab.market.costs",
+    "FillRules": "gwt_lab.market.rules",
+    # validation
+    "TrialLedger": "gwt_lab.validation.ledger",
+    "Trials": "gwt_lab.validation.trials",
+    "deflated_sharpe_ratio": "gwt_lab.validation.sharpe",
+    "expected_max_sharpe": "gwt_lab.validation.sharpe",
+    "min_backtest_length": "gwt_lab.validation.sharpe",
+    "min_track_record_length": "gwt_lab.validation.sharpe",
+    "probabilistic_sharpe_ratio": "gwt_lab.validation.sharpe",
+    "probability_of_backtest_overfitting": "gwt_lab.validation.overfitting",
     "promote": "gwt_lab.promotion.promote",
     "graph_features": "gwt_lab.graph.features",
     "MarketGraph": "gwt_lab.graph.market_graph",
@@ -68,6 +82,9 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from gwt_lab.backtest.portfolio import Portfolio as Portfolio
+    from gwt_lab.backtest.run import run_backtest as run_backtest
+    from gwt_lab.backtest.sweep import SweepResult as SweepResult
+    from gwt_lab.backtest.sweep import sweep as sweep
     from gwt_lab.data.catalog import Catalog as Catalog
     from gwt_lab.data.download import download_bars as download_bars
     from gwt_lab.data.load import load_bars as load_bars
@@ -89,9 +106,21 @@ if TYPE_CHECKING:
     from gwt_lab.live.paper import PaperBroker as PaperBroker
     from gwt_lab.market.as_bars import as_bars as as_bars
     from gwt_lab.market.bars import Bars as Bars
+    from gwt_lab.market.costs import CostModel as CostModel
     from gwt_lab.market.instruments import Instrument as Instrument
+    from gwt_lab.market.rules import FillRules as FillRules
     from gwt_lab.models.lightgbm_model import LightGBMModel as LightGBMModel
     from gwt_lab.promotion.bundle import Bundle as Bundle
     from gwt_lab.promotion.promote import promote as promote
     from gwt_lab.validation.causality import check_causal as check_causal
+    from gwt_lab.validation.ledger import TrialLedger as TrialLedger
+    from gwt_lab.validation.overfitting import (
+        probability_of_backtest_overfitting as probability_of_backtest_overfitting,
+    )
+    from gwt_lab.validation.sharpe import deflated_sharpe_ratio as deflated_sharpe_ratio
+    from gwt_lab.validation.sharpe import expected_max_sharpe as expected_max_sharpe
+    from gwt_lab.validation.sharpe import min_backtest_length as min_backtest_length
+    from gwt_lab.validation.sharpe import min_track_record_length as min_track_record_length
+    from gwt_lab.validation.sharpe import probabilistic_sharpe_ratio as probabilistic_sharpe_ratio
     from gwt_lab.validation.splits import PurgedWalkForward as PurgedWalkForward
+    from gwt_lab.validation.trials import Trials as Trials

@@ -46,6 +46,8 @@ class Assumptions:
         Bars between two rebalances, or the drift that triggers one; None trades at every row that holds a weight.
     notes : tuple of str
         What else was seen, such as stops or symbols that end early.
+    band : bool
+        Whether the result is told with what the other views of ambiguous bars would have made of it.
     """
 
     rules: FillRules
@@ -53,6 +55,7 @@ class Assumptions:
     shared: bool = False
     rebalance: float | None = None
     notes: tuple[str, ...] = ()
+    band: bool = False
 
     @property
     def price(self) -> str:
@@ -79,7 +82,8 @@ class Assumptions:
         parts.append("a bar without a price does not trade and keeps its last price")
         if self.rules.leverage == 1 and self.rules.direction != "longonly":
             parts.append("no interest on shorts")
-        return "; ".join([*parts, *self.notes])
+        notes = [note.replace("{ambiguity}", self.rules.ambiguity) for note in self.notes]
+        return "; ".join([*parts, *notes])
 
 
 def rules_of(given: dict[str, Any], *, price: Any, fees: float, slippage: float, costs: CostModel | None) -> FillRules:
@@ -90,6 +94,10 @@ def rules_of(given: dict[str, Any], *, price: Any, fees: float, slippage: float,
     ConfigError
         If a keyword is unknown; other libraries' words are translated.
     """
+    if given.get("ambiguity") == "band":
+        # the band's own account is the pessimistic one
+        given = given | {"ambiguity": "pessimistic"}
+    given = dict(given)
     fixed, maker = given.pop("fixed_fees", 0.0), given.pop("maker_fees", None)
     impact, tiers = given.pop("impact", 0.0), given.pop("fee_tiers", ())
     unknown = [name for name in given if name not in FillRules.__dataclass_fields__]

@@ -203,7 +203,7 @@ def _notes(last_row: np.ndarray, market: Bars, rules: FillRules, arrays: dict[st
     notes = []
     if any(not np.isnan(arrays[name]).all() for name in ("sl_stop", "tp_stop")):
         told = "at their price, beyond it at the open" if rules.stop_exit_price == "stoplimit" else "with slippage"
-        notes.append(f"stops fill {told}; a bar that holds both counts as {rules.ambiguity}")
+        notes.append(f"stops fill {told}; a bar that holds both counts as {{ambiguity}}")
     ended = [market.symbols[j] for j in np.flatnonzero(last_row >= 0)]
     if ended:
         kept = "kept at the last price" if rules.delisting == "hold" else "closed at the last price"

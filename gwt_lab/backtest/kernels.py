@@ -155,17 +155,19 @@ def _run_account(
 
 @kernel
 def simulate(
-    account: int, row: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, cash: np.ndarray,
+    account: int, row: int, start: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, cash: np.ndarray,
     value: np.ndarray,
 ) -> tuple[int, int]:  # fmt: skip
-    """Run one account after the other, from a row of one of them; return where to go on, (n_accounts, 0) at the end.
+    """Run one account after the other, from a row of one of them; return where to go on; account n_accounts is the end.
 
     It stops early where the log may not hold another bar's fills.
 
     Parameters
     ----------
-    account, row, delay : int
-        Where to begin; rows between decision and fill.
+    account, row : int
+        Where to begin.
+    start, delay : int
+        First row of the other accounts; rows between decision and fill.
     feed, plan, terms, book, log
         See `market.account`; `book` and `log` are written.
     cash, value : ndarray of shape (n_times, n_accounts)
@@ -176,8 +178,8 @@ def simulate(
         row = _run_account(row, delay, account, feed, plan, terms, book, log, cash, value)
         if row < n_times:
             return account, row
-        account, row = account + 1, 0
-    return account, 0
+        account, row = account + 1, start
+    return account, start
 
 
 @kernel

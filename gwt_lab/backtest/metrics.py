@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 from gwt_lab.kernels import kernel
 
 __all__ = [
+    "alpha",
     "annualized_return",
+    "annualized_volatility",
     "bar_returns",
+    "beta",
     "calmar_ratio",
+    "capture",
+    "conditional_value_at_risk",
     "drawdowns",
+    "information_ratio",
     "longest_drawdown",
     "max_drawdown",
     "omega_ratio",
@@ -23,7 +29,10 @@ __all__ = [
     "sharpe_of_sums",
     "sharpe_ratio",
     "sortino_ratio",
+    "tail_ratio",
     "total_return",
+    "tracking_error",
+    "value_at_risk",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -125,7 +134,9 @@ def sortino_ratio(returns: FloatArray, bars_per_year: float) -> float:
 def annualized_return(value: FloatArray, init_cash: float, bars_per_year: float) -> float:
     """Return the compound growth of a year as a fraction."""
     growth = value[-1] / init_cash
-    return float(growth ** (bars_per_year / len(value)) - 1.0) if growth > 0 else -1.0
+    # a few bars' gain compounded over a year can be beyond every number
+    with np.errstate(over="ignore"):
+        return float(growth ** (bars_per_year / len(value)) - 1.0) if growth > 0 else -1.0
 
 
 def calmar_ratio(value: FloatArray, init_cash: float, bars_per_year: float) -> float:
@@ -138,3 +149,68 @@ def omega_ratio(returns: FloatArray) -> float:
     """Return the sum of gains over the sum of losses; NaN without a loss."""
     losses = float(-np.minimum(returns, 0.0).sum())
     return float(np.maximum(returns, 0.0).sum()) / losses if losses > 0 else float("nan")
+
+
+def annualized_volatility(returns: FloatArray, bars_per_year: float) -> float:
+    """Return the standard deviation (ddof=1) of a year as a fraction."""
+    return float(np.std(returns, ddof=1) * np.sqrt(bars_per_year)) if len(returns) > 1 else float("nan")
+
+
+def value_at_risk(returns: FloatArray, cutoff: float = 0.05) -> float:
+    """Return the bar's return that a share `cutoff` of all bars falls below."""
+    return float(np.percentile(returns, 100 * cutoff))
+
+
+def conditional_value_at_risk(returns: FloatArray, cutoff: float = 0.05) -> float:
+    """Return the mean of the worst share `cutoff` of the bars' returns."""
+    last = int((len(returns) - 1) * cutoff)
+    return float(np.mean(np.partition(returns, last)[: last + 1]))
+
+
+def tail_ratio(returns: FloatArray) -> float:
+    """Return the size of the 95th percentile over that of the 5th; NaN where the latter is zero."""
+    low, high = np.abs(np.percentile(returns, [5, 95]))
+    return float(high / low) if low > 0 else float("nan")
+
+
+# ------------------------------------------------------------------------------------------------ beside a benchmark
+def beta(returns: FloatArray, benchmark: FloatArray) -> float:
+    """Return the covariance with the benchmark over its variance; NaN where it does not vary."""
+    apart = benchmark - benchmark.mean()
+    variance = float(np.mean(apart**2))
+    return float(np.mean(apart * returns)) / variance if variance > _STILL else float("nan")
+
+
+def alpha(returns: FloatArray, benchmark: FloatArray, bars_per_year: float) -> float:
+    """Return what the mean return exceeds `beta` times the benchmark's by, compounded over a year."""
+    growth = np.mean(returns - beta(returns, benchmark) * benchmark) + 1.0
+    with np.errstate(over="ignore"):
+        return float(growth**bars_per_year - 1.0) if not growth <= 0 else -1.0
+
+
+def tracking_error(returns: FloatArray, benchmark: FloatArray, bars_per_year: float) -> float:
+    """Return the standard deviation (ddof=1) of the returns' distance from the benchmark's, of a year."""
+    return annualized_volatility(returns - benchmark, bars_per_year)
+
+
+def information_ratio(returns: FloatArray, benchmark: FloatArray) -> float:
+    """Return mean over standard deviation (ddof=1) of the distance from the benchmark, per bar as in vectorbt."""
+    active = returns - benchmark
+    spread = float(np.std(active, ddof=1)) if len(active) > 1 else 0.0
+    return float(np.mean(active)) / spread if spread > 0 else float("nan")
+
+
+def capture(returns: FloatArray, benchmark: FloatArray, *, up: bool) -> float:
+    """Return the geometric mean return over the benchmark's, in bars in which that rose (`up`) or fell.
+
+    NaN without such a bar. vectorbt compounds both to a year before it divides, which on short bars is astronomic.
+    """
+    chosen = benchmark > 0 if up else benchmark < 0
+    if not chosen.any():
+        return float("nan")
+    growth = np.expm1([np.mean(np.log1p(np.maximum(kind[chosen], -1.0 + 1e-12))) for kind in (returns, benchmark)])
+    return float(growth[0] / growth[1])
+
+
+# a variance below this is rounding
+_STILL = 1e-30

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from gwt_lab.backtest import metrics
-from gwt_lab.backtest.account_paths import AccountPaths
 from gwt_lab.backtest.assumptions import Assumptions, rules_of
 from gwt_lab.backtest.build import (
     Setting,
@@ -21,14 +17,14 @@ from gwt_lab.backtest.build import (
     weights_simulation,
 )
 from gwt_lab.backtest.events import run_order_func
+from gwt_lab.backtest.results import Results
 from gwt_lab.backtest.simulation import Simulation
 from gwt_lab.market.costs import CostModel
-from gwt_lab.market.time import timeframe_ns
 
 __all__ = ["Assumptions", "Portfolio"]
 
 
-class Portfolio(AccountPaths):
+class Portfolio(Results):
     """A backtested account, or several side by side: its path, its orders and what they rest on.
 
     Numbers of one account are floats and Series; of several, Series by account and DataFrames with a column each.
@@ -98,8 +94,8 @@ class Portfolio(AccountPaths):
         **rules
             Everything else of :class:`~gwt_lab.market.rules.FillRules`: `direction`, `size_type`, `accumulate`,
             `sl_trail`, `time_stop`, `limit_bars`, `stop_exit_price`, `call_seq`, `upon_opposite_entry`, `leverage`,
-            `maintenance_margin`, `delisting`, `ambiguity`, ...; and `fixed_fees`, `maker_fees`, `impact`, `fee_tiers`
-            of :class:`~gwt_lab.market.costs.CostModel`.
+            `maintenance_margin`, `delisting`, `ambiguity` (here "band" as well: see :meth:`band`), ...; and
+            `fixed_fees`, `maker_fees`, `impact`, `fee_tiers` of :class:`~gwt_lab.market.costs.CostModel`.
 
         Raises
         ------
@@ -123,7 +119,7 @@ class Portfolio(AccountPaths):
             settings,
             Setting(price, init_cash, funding, group_by if group_by is not None else cash_sharing or None),
         )
-        return cls._of(simulation)
+        return cls._of(simulation, band=rules.get("ambiguity") == "band")
 
     @classmethod
     def from_orders(
@@ -174,7 +170,7 @@ class Portfolio(AccountPaths):
             settings,
             Setting(price, init_cash, funding, group_by if group_by is not None else cash_sharing or None),
         )
-        return cls._of(simulation)
+        return cls._of(simulation, band=rules.get("ambiguity") == "band")
 
     @classmethod
     def from_weights(
@@ -225,7 +221,7 @@ class Portfolio(AccountPaths):
         simulation = weights_simulation(
             bars, weights, settings, Setting(price, init_cash, funding), rebalance=rebalance
         )
-        return cls._of(simulation, rebalance=rebalance, keep_fills=False)
+        return cls._of(simulation, rebalance=rebalance, band=given.get("ambiguity") == "band", keep_fills=False)
 
     @classmethod
     def from_holding(cls, bars: Any, **settings: Any) -> Portfolio:
@@ -269,10 +265,12 @@ class Portfolio(AccountPaths):
         settings = rules_of(given, price=price, fees=fees, slippage=slippage, costs=costs)
         simulation = events_simulation(bars, settings, Setting(price, init_cash, funding))
         run_order_func(simulation, order_func, args)
-        return cls._of(simulation)
+        return cls._of(simulation, band=given.get("ambiguity") == "band")
 
     @classmethod
-    def _of(cls, simulation: Simulation, *, rebalance: float | None = None, keep_fills: bool = True) -> Portfolio:
+    def _of(
+        cls, simulation: Simulation, *, rebalance: float | None = None, band: bool = False, keep_fills: bool = True
+    ) -> Portfolio:
         layout = simulation.layout
         assumed = Assumptions(
             simulation.rules,
@@ -280,80 +278,6 @@ class Portfolio(AccountPaths):
             shared=len(layout.columns) > len(layout.accounts) or simulation.is_plain_weights,
             rebalance=rebalance,
             notes=simulation.notes,
+            band=band,
         )
         return cls(simulation, simulation.run(keep_fills=keep_fills), assumed)
-
-    # ------------------------------------------------------------------------------------------ records and words
-    @cached_property
-    def orders(self) -> pd.DataFrame:
-        """Fills in the order of execution: timestamp, symbol, side, amount, price, fees."""
-        rows, columns = self.fills[:, 0].astype(np.int64), self.fills[:, 1].astype(np.int64)
-        symbols = np.array(self.bars.symbols, dtype=object)[self.simulation.layout.symbol_of]
-        return pd.DataFrame(
-            {
-                "timestamp": self.bars.index[rows],
-                "symbol": symbols[columns],
-                "side": np.where(self.fills[:, 2] > 0, "buy", "sell"),
-                "amount": np.abs(self.fills[:, 2]),
-                "price": self.fills[:, 3],
-                "fees": self.fills[:, 4],
-            }
-        )
-
-    def stats(self) -> pd.Series:
-        """Return the result as a labelled Series, vectorbt's labels where they exist."""
-        step = pd.Timedelta(timeframe_ns(self.bars.timeframe))
-        close = self.bars.close.ffill()
-        first = self.bars.close.bfill().iloc[0]
-        exposure = np.abs(np.nan_to_num(self.weights.to_numpy())).sum(axis=1)
-        start, returns = self.assumptions.init_cash, self._returns[:, 0]
-        return pd.Series(
-            {
-                "Start": self.bars.index[0],
-                "End": self.bars.index[-1],
-                "Period": step * self.bars.n_times,
-                "Start Value": start,
-                "End Value": float(self.equity[-1]),
-                "Total Return [%]": 100 * self.total_return(),
-                "Benchmark Return [%]": 100 * float((close.iloc[-1] / first - 1.0).mean()),
-                "Max Gross Exposure [%]": 100 * float(exposure.max()),
-                "Total Fees Paid": float(self.fills[:, 4].sum()),
-                "Max Drawdown [%]": -100 * self.max_drawdown(),
-                "Max Drawdown Duration": step * metrics.longest_drawdown(self.equity),
-                "Total Orders": len(self.fills),
-                "Turnover": self.turnover(),
-                "Sharpe Ratio": self.sharpe_ratio(),
-                "Calmar Ratio": self.calmar_ratio(),
-                "Omega Ratio": metrics.omega_ratio(returns),
-                "Sortino Ratio": self.sortino_ratio(),
-            },
-            name="stats",
-            dtype=object,
-        )
-
-    def plot(self) -> Any:
-        """Return the interactive figure of worth and drawdown, :func:`gwt_lab.backtest.plots.plot_equity`."""
-        from gwt_lab.backtest.plots import plot_equity
-
-        return plot_equity(self)
-
-    def __repr__(self) -> str:
-        return (
-            f"Portfolio({self.bars.n_symbols} symbols x {self.bars.n_times:,} bars of {self.bars.timeframe}: "
-            f"total return {100 * self.total_return():.2f} %, Sharpe {self.sharpe_ratio():.2f}, "
-            f"max drawdown {100 * self.max_drawdown():.2f} %, {len(self.fills):,} orders)\n"
-            f"assumes: {self.assumptions}"
-        )
-
-    def _repr_html_(self) -> str:
-        from gwt_lab.display import card, number, percent, table_html
-
-        rows = [
-            ("total return", percent(self.total_return())),
-            ("Sharpe ratio (365 days)", number(self.sharpe_ratio(), 3)),
-            ("max drawdown", percent(self.max_drawdown())),
-            ("orders", f"{len(self.fills):,}, fees {number(float(self.fills[:, 4].sum()))}"),
-            ("assumes", str(self.assumptions)),
-        ]
-        title = f"Portfolio: {self.bars.n_symbols} symbols × {self.bars.n_times:,} bars of {self.bars.timeframe}"
-        return card(title, table_html(("", ""), rows))

@@ -133,7 +133,7 @@ class Simulation:
         account, row = 0, 0
         while account < n_accounts:
             account, row = kernels.simulate(
-                account, row, self.rules.delay, self.feed, plan, terms, book, log, cash, value
+                account, row, 0, self.rules.delay, self.feed, plan, terms, book, log, cash, value
             )
             if account < n_accounts:
                 log = Log(np.concatenate([log.fills, np.empty_like(log.fills)]), log.written)

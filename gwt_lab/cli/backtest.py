@@ -12,15 +12,15 @@ from gwt_lab.cli.output import JsonFlag, emit, print_table
 
 if TYPE_CHECKING:
     from gwt_lab.backtest.portfolio import Portfolio
-    from gwt_lab.market.bars import Bars
-    from gwt_lab.strategies.base import Strategy
 
 __all__ = ["register"]
 
 
 def backtest(
     data: Annotated[str, typer.Option("--data", help="A catalog name or a file of bars.")],
-    strategy: Annotated[str, typer.Option("--strategy", help="A registered name, such as ma_cross.")] = "ma_cross",
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="A registered name or a family, such as ma_cross or rsi.")
+    ] = "ma_cross",
     symbol: Annotated[list[str] | None, typer.Option("--symbol", help="Symbols; all if not given. Repeatable.")] = None,
     param: Annotated[list[str] | None, typer.Option("--param", help="name=value; repeatable.")] = None,
     fees: Annotated[float, typer.Option(help="Fraction of the traded value.")] = 0.001,
@@ -34,27 +34,35 @@ def backtest(
     """Backtest a registered strategy and store the run."""
     from gwt_lab import load_bars
     from gwt_lab.backtest.portfolio import Portfolio
+    from gwt_lab.backtest.run import backtest_strategy
     from gwt_lab.market.costs import CostModel
-    from gwt_lab.strategies.registry import create_strategy
+    from gwt_lab.strategies.registry import create_strategy, strategy_names
+    from gwt_lab.strategies.stored import strategy_arrays, strategy_spec
 
-    chosen = create_strategy(strategy, parameters(param))
+    named, costs = parameters(param), CostModel(fees, slippage)
+    settings: dict[str, Any] = {"costs": costs, "init_cash": init_cash, "price": price}
     bars = load_bars(data, symbols=symbol or None, start=start, end=end)
-    costs = CostModel(fees, slippage)
-    result = Portfolio.from_weights(bars, chosen.weights(bars), costs=costs, init_cash=init_cash, price=price)
-    run = _store(chosen, bars, result, {"name": absolute(data), "start": start, "end": end})
+    if strategy in strategy_names():
+        chosen = create_strategy(strategy, named)
+        result = Portfolio.from_weights(bars, chosen.weights(bars), **settings)
+        spec, arrays = strategy_spec(chosen), strategy_arrays(chosen)
+    else:
+        result = backtest_strategy(bars, strategy, named, **settings)
+        spec, arrays = {"family": strategy, "parameters": named}, {}
+    run = _store(spec, arrays, result, {"name": absolute(data), "start": start, "end": end})
     stats = result.stats().to_dict()
     emit({"run": run.id, "assumptions": str(result.assumptions), "stats": stats}, as_json)
     if not as_json:
         print_table(f"{strategy} on {', '.join(bars.symbols)}", ["", ""], [[k, _words(v)] for k, v in stats.items()])
-        emit({}, False, f"assumes: {result.assumptions}\nrun: {run.id}\nnext: gwt validate {run.id}")
+        then = f"next: gwt validate {run.id}" if arrays else "a family is studied, not promoted: write it as a Strategy"
+        emit({}, False, f"assumes: {result.assumptions}\nrun: {run.id}\n{then}")
 
 
-def _store(strategy: Strategy, bars: Bars, result: Portfolio, data: dict[str, Any]) -> Any:
+def _store(described: dict[str, Any], arrays: dict[str, Any], result: Portfolio, data: dict[str, Any]) -> Any:
     from gwt_lab.runs import store_run
-    from gwt_lab.strategies.stored import strategy_arrays, strategy_spec
 
-    assumed = result.assumptions
-    spec = strategy_spec(strategy) | {
+    assumed, bars = result.assumptions, result.bars
+    spec = described | {
         "data": data,
         "symbols": bars.symbols,
         "timeframe": bars.timeframe,
@@ -69,8 +77,8 @@ def _store(strategy: Strategy, bars: Bars, result: Portfolio, data: dict[str, An
         "orders": len(result.fills),
     }
     metrics = {name: value if value == value else None for name, value in numbers.items()}
-    arrays = strategy_arrays(strategy) | {"equity": result.value().to_frame(), "orders": result.orders}
-    return store_run("backtest", spec, metrics, arrays=arrays, data_hashes={"bars": bars.content_hash})
+    tables = arrays | {"equity": result.value().to_frame(), "orders": result.orders.frame}
+    return store_run("backtest", spec, metrics, arrays=tables, data_hashes={"bars": bars.content_hash})
 
 
 def absolute(data: str) -> str:

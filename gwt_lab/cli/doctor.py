@@ -132,13 +132,13 @@ def _places() -> list[Finding]:
     from gwt_lab.places import place
 
     findings = []
-    for name in ("catalog", "runs"):
+    for name in ("catalog", "runs", "ledger", "sweeps"):
         folder = place(name)
         above = next((found for found in (folder, *folder.parents) if found.exists()), folder)
         if os.access(above, os.W_OK):
             findings.append(_finding(OK, name, str(folder)))
         else:
-            mend = f"export GWT_{name.upper()}=<a folder you may write>"
+            mend = f"export GWT_{name.upper()}=<a {'file' if name == 'ledger' else 'folder'} you may write>"
             findings.append(_finding(BAD, name, f"{folder} cannot be written", mend))
     real = os.environ.get("GWT_REAL_DATA")
     if real and not Path(real).is_dir():

@@ -15,7 +15,10 @@ from gwt_lab.market.bars import Bars
 from gwt_lab.strategies.base import Strategy
 from gwt_lab.strategies.clock import BarState
 
-__all__ = ["MovingAverageCross", "crossings", "window_mean"]
+__all__ = ["TIE", "MovingAverageCross", "crossings", "window_mean"]
+
+# Averages that differ by less than this share are equal: on prices in ticks they often are, and rounding must not tell.
+TIE = 1e-12
 
 
 @kernel
@@ -39,8 +42,8 @@ def window_mean(values: np.ndarray, window: int) -> np.ndarray:
 def crossings(fast: np.ndarray, slow: np.ndarray, patience: int) -> np.ndarray:
     """Return 1 where `fast` crosses above `slow`, -1 where below, else 0; shape (n_times, n_columns), int8.
 
-    A crossing is the first row on one side after the other side was seen. Rows of equality in between do not count, up
-    to `patience` of them; a missing value forgets the side.
+    A crossing is the first row on one side after the other side was seen. Rows of equality (to one part in 10^12) in
+    between do not count, up to `patience` of them; a missing value forgets the side.
     """
     n_times, n_columns = fast.shape
     out = np.zeros((n_times, n_columns), dtype=np.int8)
@@ -50,7 +53,8 @@ def crossings(fast: np.ndarray, slow: np.ndarray, patience: int) -> np.ndarray:
             if math.isnan(fast[i, j]) or math.isnan(slow[i, j]):
                 side = 0
                 continue
-            now = 1 if fast[i, j] > slow[i, j] else (-1 if fast[i, j] < slow[i, j] else 0)
+            tie = TIE * abs(slow[i, j])
+            now = 1 if fast[i, j] > slow[i, j] + tie else (-1 if fast[i, j] < slow[i, j] - tie else 0)
             if now == 0:
                 age += 1
                 if age > patience:

@@ -91,7 +91,7 @@ def test_a_gap_drops_the_order_and_carries_the_price():
 def test_fees_and_slippage_are_what_they_say():
     bars = bars_of(column(10, 10, 10), column(10, 10, 10))
     pf = Portfolio.from_weights(bars, frame(bars, 0.5, 0, np.nan), fees=0.01, slippage=0.1, init_cash=1000)
-    bought, sold = pf.orders.itertuples(index=False)
+    bought, sold = pf.orders.frame.drop(columns="kind").itertuples(index=False)
     assert (bought.side, bought.amount, bought.price, bought.fees) == ("buy", 50, pytest.approx(11), pytest.approx(5.5))
     assert (sold.side, sold.amount, sold.price, sold.fees) == ("sell", 50, pytest.approx(9), pytest.approx(4.5))
     assert pf.total_return() == pytest.approx((-550 - 5.5 + 450 - 4.5) / 1000)

@@ -80,8 +80,7 @@ class PlainAccount:
         self.fees += fee
         self.traded += abs(filled) * paid
         if self.amount != 0 and (held == 0 or (held > 0) != (self.amount > 0)):
-            base = price if rules.price == "close" else paid
-            self.loss_base = self.gain_base = base
+            self.loss_base = self.gain_base = price
             self.opened_at = bar
 
     def stop_price(self, bar: int) -> float:

@@ -55,16 +55,13 @@ class MovingAverages(_Crossing):
 
     A crossing is the first bar on one side after the other side was seen; equality is none, and after the longer
     window's bars of equality, or a missing bar in a window, the side is forgotten. Averages that differ by less than
-    1e-12 of their size are equal.
+    1e-12 of their size are equal; two averages of one length never cross.
     """
 
     name = "ma_cross"
     defaults: ClassVar[Mapping[str, float]] = {"fast": 10, "slow": 50}
     whole: ClassVar[tuple[str, ...]] = ("fast", "slow")
     uses: ClassVar[Uses] = ((MEAN, ("fast",)), (MEAN, ("slow",)))
-
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
-        return [(params["fast"] == params["slow"], "fast and slow must differ")]
 
     def lookback(self, params: Mapping[str, float]) -> int:
         """Return twice the longer window: its average, and the bars in which the other side must have been seen."""
@@ -87,9 +84,6 @@ class ExponentialAverages(_Crossing):
     whole: ClassVar[tuple[str, ...]] = ("fast", "slow")
     uses: ClassVar[Uses] = ((EXPONENTIAL, ("fast",)), (EXPONENTIAL, ("slow",)))
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
-        return [(params["fast"] == params["slow"], "fast and slow must differ")]
-
     def lookback(self, params: Mapping[str, float]) -> int:
         """Return the bars after which nothing of an older close is left, and as many ties as are looked through."""
         return (_MEMORY + 1) * int(max(params["fast"], params["slow"]))
@@ -110,9 +104,6 @@ class Macd(_Crossing):
     whole: ClassVar[tuple[str, ...]] = ("fast", "slow", "signal")
     # fast - slow > signal line, compared as fast > slow + signal line: numbers of the size of prices
     uses: ClassVar[Uses] = ((EXPONENTIAL, ("fast",)), (MACD_SIGNAL, ("fast", "slow", "signal")))
-
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
-        return [(params["fast"] >= params["slow"], "fast must be smaller than slow")]
 
     def lookback(self, params: Mapping[str, float]) -> int:
         """Return the bars after which nothing of an older close is left in the three averages."""

@@ -298,12 +298,9 @@ def stop_hit(
 
 # ------------------------------------------------------------------------------------------------ stops
 @_step
-def _arm(acc: np.ndarray, armed: np.ndarray, setup: np.ndarray, rates: np.ndarray, fills: np.ndarray, bar: int) -> None:
-    """Set the stops of a position that was opened at `bar`."""
-    base = fills[bar]
-    if setup[DELAY] > 0.0:
-        base *= 1.0 + rates[1] if acc[s.AMOUNT] > 0.0 else 1.0 - rates[1]
-    armed[LOSS_BASE] = armed[GAIN_BASE] = base
+def _arm(armed: np.ndarray, setup: np.ndarray, fills: np.ndarray, bar: int) -> None:
+    """Set the stops of a position that was opened at `bar`; they count from the price before slippage."""
+    armed[LOSS_BASE] = armed[GAIN_BASE] = fills[bar]
     # a fill at the close is checked from the next bar on, a fill at the open within its own bar
     armed[CHECKED] = bar + 1 - setup[DELAY]
     armed[TIME_BAR] = _priced_from(fills, bar + int(setup[TIME_STOP])) if setup[TIME_STOP] > 0.0 else len(fills)
@@ -441,7 +438,7 @@ def simulate(
             side = 0 if stopped else _side(entries, direction, t)
             filled = _order(acc, side, price, at, rule)
             if has_stops and filled and acc[s.AMOUNT] != 0.0 and acc[s.AMOUNT] * held <= 0.0:
-                _arm(acc, armed, setup, rates, fills, bar)
+                _arm(armed, setup, fills, bar)
         t = bar + 1 - delay
     acc[s.OPEN] = 1.0 if acc[s.AMOUNT] != 0.0 else 0.0
 

@@ -16,6 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gwt_lab.kernels import kernel
+from gwt_lab.strategies.ma_cross import TIE
 
 __all__ = [
     "LANES",
@@ -31,8 +32,6 @@ __all__ = [
     "trailing_zeros",
 ]
 
-# Numbers that differ by less than this share are equal: sums are exact to a few 1e-16, prices have far fewer digits.
-TIE = 1e-12
 # Rows are compared in tiles of this many words, so that all rows of a tile stay in the processor's cache.
 _TILE = 32
 LANES = 8
