@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gwt_lab.backtest import kernels
 from gwt_lab.backtest.simulation import Simulation
 from gwt_lab.errors import ConfigError
-from gwt_lab.market.account import CASH, LAST, N_FILL, POSITION, Log, empty_book
+from gwt_lab.market.account import CASH, N_FILL, POSITION, Feed, Log, empty_book
 
 __all__ = ["Context", "run_order_func"]
 
@@ -40,7 +41,10 @@ class Context:
         Yours, to remember things in.
     """
 
-    __slots__ = ("_book", "_columns", "_index", "_panels", "_plan", "_single", "_touched", "data", "i", "n_times")
+    __slots__ = (
+        "_book", "_columns", "_feed", "_index", "_marks", "_panels", "_plan", "_single", "_touched", "data", "i",
+        "n_times",
+    )  # fmt: skip
 
     def __init__(self, simulation: Simulation, book: Any, plan: Any) -> None:
         feed = simulation.feed
@@ -53,6 +57,8 @@ class Context:
             for name, values in zip(("open", "high", "low", "close", "volume"), feed, strict=False)
         }
         self._book, self._plan, self._touched = book, plan, -1
+        self._feed = feed
+        self._marks: np.ndarray | None = None
         self._index = simulation.bars.index
         self._columns = {name: at for at, name in enumerate(simulation.bars.symbols)}
 
@@ -105,10 +111,10 @@ class Context:
     @property
     def value(self) -> float:
         """Worth at the bar's close, or the last one known."""
-        close = np.atleast_1d(self.close)
-        held = self._book.held
-        known = np.where(np.isnan(close), held[:, LAST], close)
-        return self.cash + float(np.sum(held[:, POSITION] * np.where(held[:, POSITION] != 0, known, 0.0)))
+        if self._marks is None:
+            self._marks = _marks(self._feed)
+        held = self._book.held[:, POSITION]
+        return self.cash + float(np.sum(held * np.where(held != 0, self._marks[self.i], 0.0)))
 
     # ------------------------------------------------------------------------------------------ does
     def buy(self, size: float = np.inf, symbol: str | None = None, **stops: float) -> None:
@@ -144,6 +150,12 @@ class Context:
         if symbol not in self._columns:
             raise ConfigError(f"an order needs one of the symbols {', '.join(list(self._columns)[:8])}, got {symbol!r}")
         return self._columns[symbol]
+
+
+def _marks(feed: Feed) -> np.ndarray:
+    """Return what positions are valued at: the close, else the fill price, else as before."""
+    marks: np.ndarray = pd.DataFrame(np.where(np.isnan(feed.close), feed.fill, feed.close)).ffill().to_numpy()
+    return marks
 
 
 def run_order_func(simulation: Simulation, order_func: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -155,8 +155,8 @@ def _run_account(
 
 @kernel
 def simulate(
-    account: int, row: int, start: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log, cash: np.ndarray,
-    value: np.ndarray,
+    account: int, row: int, start: int, delay: int, feed: Feed, plan: Plan, terms: Terms, book: Book, log: Log,
+    cash: np.ndarray, value: np.ndarray,
 ) -> tuple[int, int]:  # fmt: skip
     """Run one account after the other, from a row of one of them; return where to go on; account n_accounts is the end.
 

@@ -192,7 +192,6 @@ def _time_stops(i: int, account: int, feed: Feed, terms: Terms, book: Book, log:
             held[state.LEFT] = max(held[state.LEFT] - 1.0, 1.0)
             continue
         close_column(i, account, j, price, words.TIME_STOP, True, feed, terms, book, log)
-        held[state.STOPPED] = 1.0
 
 
 @inner_kernel

@@ -143,7 +143,9 @@ class PlainAccount:
             if not missing(price):
                 self.order(bar, 0, price, 0.0)
                 return self.book(bar, fill_price)
-        side = 0 if self.due(bar) else self.wanted(entry, exit_)
+        if self.due(bar) and not missing(fill_price):
+            self.order(bar, 0, fill_price, rules.slippage)
+        side = self.wanted(entry, exit_)
         if side is not None and not missing(fill_price):
             self.order(bar, side, fill_price, rules.slippage)
         if not at_close and self.amount != 0:

@@ -421,15 +421,17 @@ def simulate(
     last, t = n_times - delay, np.int64(0)
     while True:
         t = _next_decision(acc, entries, exits, direction, t, last)
-        bar, held, stopped = t + delay, acc[s.AMOUNT], False
+        bar, held, stopped, resume = t + delay, acc[s.AMOUNT], False, t + 1
         price, at = fills[min(bar, n_times - 1)], rates
         if has_stops and held != 0.0:
             due = int(armed[TIME_BAR])
             hit, stop_price = _find_stop(acc, armed, setup, ranges, min(min(bar, due) + 1 - delay, n_times))
             if stop_price == stop_price:
-                stopped, bar, price, at = True, hit, stop_price, exact
+                # inside its bar: what that bar's close decides for the same close is overridden
+                stopped, bar, price, at, resume = True, hit, stop_price, exact, hit + 1 - delay
             elif due <= bar and due < n_times:
-                stopped, bar, price = True, due, fills[due]
+                # where orders are filled: what is due to be filled there comes after it
+                stopped, bar, price, resume = True, due, fills[due], due - delay
                 armed[TIME_BAR] = _priced_from(fills, due + 1)
         _pass_to(acc, marks, sums, bar, edge_bars, edges)
         if t >= last and not stopped:
@@ -439,7 +441,7 @@ def simulate(
             filled = _order(acc, side, price, at, rule)
             if has_stops and filled and acc[s.AMOUNT] != 0.0 and acc[s.AMOUNT] * held <= 0.0:
                 _arm(armed, setup, fills, bar)
-        t = bar + 1 - delay
+        t = np.int64(resume)
     acc[s.OPEN] = 1.0 if acc[s.AMOUNT] != 0.0 else 0.0
 
 

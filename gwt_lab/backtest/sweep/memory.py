@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gwt_lab.errors import ConfigError
@@ -162,6 +163,12 @@ def available_threads() -> int:
 
 def peak_memory_mb() -> float:
     """Return the most memory the process ever held, MB; NaN where the system does not say (Windows)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # not getrusage, whose peak a process inherits from the one that started it
+        lines = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        if lines:
+            return float(lines[0].split()[1]) * 1024 / 1e6
     try:
         import resource
     except ImportError:

@@ -18,6 +18,7 @@ from gwt_lab.backtest.sweep.fused_words import n_words
 from gwt_lab.backtest.sweep.grid import Grid
 from gwt_lab.backtest.sweep.user_functions import Output, UserStrategy, arrays_of, call_words, read_output
 from gwt_lab.errors import DataError, ShapeError
+from gwt_lab.market.account import N_FILL
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.fills import DELAY_BARS
 
@@ -296,22 +297,23 @@ def weights_account(
     fills = close if rules.price == "close" else np.ascontiguousarray(market.open.T)
     n_times, n_symbols = close.shape
     cash, value = np.empty(n_times), np.empty(n_times)
-    positions = np.empty((n_times, n_symbols))
-    orders = np.empty((int(np.count_nonzero(~np.isnan(weights))), 5))
+    orders = np.empty((int(np.count_nonzero(~np.isnan(weights))), N_FILL))
     count = kernels.simulate_weights(
         fills,
         close,
         weights,
+        np.arange(n_times),
         DELAY_BARS[rules.price],
         rules.init_cash,
         rules.rates,
-        np.zeros((n_symbols, 3)),
+        np.zeros((0, 4)),
         cash,
-        positions,
         value,
         orders,
     )
-    bars_held = int(np.count_nonzero((positions != 0).any(axis=1)))
+    amounts = np.empty((n_times, n_symbols))
+    kernels.amounts_held(orders[:count], amounts)
+    bars_held = int(np.count_nonzero((amounts != 0).any(axis=1)))
     acc = _sums(value, rules.init_cash, orders[:count], bars_held)
     edges = value[edge_bars(n_times, n_edges)].astype(np.float32)
     return acc[None], edges[None]
