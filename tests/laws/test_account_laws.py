@@ -173,9 +173,13 @@ def test_a_short_mirrors_a_long(seed, size):
 
 # ----------------------------------------------------------------------------------------------- what no bar can tell
 @FAST
-@given(SEEDS, st.sampled_from([0.01, 0.03]), st.sampled_from([0.01, 0.04]), st.booleans(), st.booleans())
-def test_a_trade_is_never_better_where_one_is_pessimistic(seed, stop, target, short, rests):
-    """One entry, then only stop, target and liquidation; between the two lies what is neutral."""
+@given(SEEDS, st.sampled_from([0.01, 0.03]), st.sampled_from([0.01, 0.04]), st.booleans())
+def test_a_trade_is_never_better_where_one_is_pessimistic(seed, stop, target, short):
+    """One entry, then only stop, target and liquidation; between the two lies what is neutral.
+
+    Not so after a limit: where it is unknown whether a target was reached after the fill, the pessimistic trade goes
+    on, and may end better than at the target.
+    """
     rng = np.random.default_rng(seed)
     n = 25
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, (n, 1)), axis=0))
@@ -187,7 +191,7 @@ def test_a_trade_is_never_better_where_one_is_pessimistic(seed, stop, target, sh
     ends = [
         Portfolio.from_signals(
             market, entries, sl_stop=stop, tp_stop=target, direction="shortonly" if short else "longonly", size=100,
-            ambiguity=mode, leverage=5, fees=0.001, slippage=0.0, limit=0.005 if rests else None, init_cash=3_000,
+            ambiguity=mode, leverage=5, fees=0.001, slippage=0.0, init_cash=3_000,
         ).equity[-1]
         for mode in ("pessimistic", "neutral", "optimistic")
     ]  # fmt: skip
