@@ -33,7 +33,8 @@ class CostModel:
         Fraction paid by entries that rest at a limit; a rebate is negative. `fees` if not given.
     impact : float
         Volume-based slippage: an order of amount q in a bar of volume V moves its price by ``impact * sqrt(q / V)``
-        more. About one daily volatility for orders measured against a day's volume.
+        more, q before the moved price cuts it to the cash. About one daily volatility for orders measured against a
+        day's volume.
     fee_tiers : tuple of (traded value, fees, maker fees)
         From a traded value of the last 30 days on (quote currency), these fees hold instead; lowest first.
 
