@@ -69,12 +69,13 @@ pf.trades.frame[["entry_timestamp", "exit_timestamp", "exit_kind", "pnl", "retur
 #
 # A bar that reaches both the stop and the target does not say which came first. `ambiguity="band"` runs the same
 # decisions under the pessimistic, the neutral and the optimistic view. With stop and target half a percent away, an
-# hour's usual range, a few bars are enough to move the result; the figure shades what they leave open.
+# hour's usual range, and a new entry whenever the fast average lies above, a few dozen bars move the result; the figure
+# shades what they leave open.
 
 # %%
 stops = {"sl_stop": 0.005, "tp_stop": 0.005, "ambiguity": "band"}
 recent = seen.tail(3_000)
-stopped = gwt.Portfolio.from_signals(recent, entries.tail(3_000), exits.tail(3_000), **stops, **COSTS)
+stopped = gwt.Portfolio.from_signals(recent, above.tail(3_000), ~above.tail(3_000), **stops, **COSTS)
 stopped.band()
 
 # %%
