@@ -22,6 +22,7 @@ __all__ = ["Context", "run_order_func"]
 
 _HORIZON = 4_096
 _BUY, _SELL, _EXIT = 1, 4, 2 | 8
+_STOPS = ("sl_stop", "tp_stop", "limit")
 
 
 class Context:
@@ -138,17 +139,21 @@ class Context:
         j = 0 if symbol is None and self._single else self._column(symbol)
         if code and len(plan.signal):
             plan.signal[i, j] = code
-        elif code or len(plan.signal):
-            told = "order(size)" if code else "buy, sell and exit"
-            raise ConfigError(f"with this size_type orders are asked for with {told}")
+        elif code:
+            raise ConfigError("with a target size_type call order(size); buy, sell and exit go with the other ones")
+        elif len(plan.signal):
+            raise ConfigError("order(size) wants a target such as size_type='targetpercent'; else call buy, sell, exit")
         plan.size[i, j] = size
         for name, value in stops.items():
+            if name not in _STOPS:
+                raise ConfigError(f"an order takes {', '.join(_STOPS)}; got {name}")
             getattr(plan, name)[i, j] = value
         self._touched = i
 
     def _column(self, symbol: str | None) -> int:
         if symbol not in self._columns:
-            raise ConfigError(f"an order needs one of the symbols {', '.join(list(self._columns)[:8])}, got {symbol!r}")
+            known = ", ".join(list(self._columns)[:8])
+            raise ConfigError(f"an order must name a symbol, c.buy(size, symbol), one of {known}; got {symbol!r}")
         return self._columns[symbol]
 
 

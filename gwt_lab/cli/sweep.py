@@ -187,7 +187,11 @@ def _answer(result: SweepResult, run: str, as_json: bool) -> None:
         [f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in rows.to_numpy(dtype=object)
     ]
     print_table(f"{result.strategy}: the best {len(rows)} of {len(result):,} by {metric}", list(rows.columns), cells)
-    told = ", ".join(f"{name} {value}" for name, value in plateau.items()) if plateau else "the grid has no neighbours"
+    told = "the grid has no neighbours"
+    if plateau:
+        told = ", ".join(
+            f"{name} {value:.4f}" if name == "score" else f"{name} {value}" for name, value in plateau.items()
+        )
     trials = f"{result.n_trials:,} in study {result.study!r}"
     emit({}, False, f"plateau: {told}\nassumes: {result.assumptions}\ntrials: {trials}\nrun: {run}")
 

@@ -64,7 +64,8 @@ class CostModel:
         for name in ("fees", "slippage", "fixed_fees", "impact"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-                raise ConfigError(f"{name} must be one number, got {value!r}")
+                told = repr(value) if isinstance(value, (str, bool)) else type(value).__name__
+                raise ConfigError(f"{name} must be one number, got {told}")
             if not np.isfinite(value) or value < 0 or (name in _FRACTIONS and value >= 1):
                 raise ConfigError(
                     f"{name} must be {'a fraction from 0 to below 1' if name in _FRACTIONS else 'at least 0'}, "

@@ -133,7 +133,8 @@ class EffectiveTrials:
     @property
     def note(self) -> str:
         """How the number came about, in words."""
-        said = [f"{self.n_clusters:,} clusters among {self.n_sampled:,} trials with return signatures"]
+        clusters = f"{self.n_clusters:,} cluster{'s' if self.n_clusters != 1 else ''}"
+        said = [f"{clusters} among {self.n_sampled:,} trials with return signatures"]
         if self.n_sampled + self.n_unsigned < self.n_trials:
             said.append(f"scaled to {self.n_trials - self.n_unsigned:,} trials by the clusters seen once and twice")
         if self.n_unsigned:

@@ -71,8 +71,9 @@ class DeflatedSharpe:
     note: str = field(repr=False)
 
     def __str__(self) -> str:
+        effective = f"{self.effective_trials:,.0f}"
         return (
-            f"deflated Sharpe ratio {self.value:.3f} by {self.effective_trials:,.0f} effective trials, "
+            f"deflated Sharpe ratio {self.value:.3f} by {effective} effective trial{'s' if effective != '1' else ''}, "
             f"{self.raw_value:.3f} by all {self.n_trials:,} ({self.note})"
         )
 

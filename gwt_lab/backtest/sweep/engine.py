@@ -153,8 +153,8 @@ def sweep(
     settings = {name: value for name, value in locals().items() if name in RULE_NAMES}
     started = time.perf_counter()
     ask = Request(
-        bars=_bars(bars, price),
         chosen=_chosen(strategy),
+        bars=_bars(bars, price),
         settings=settings,
         metrics=_metrics(metrics),
         budget=memory_bytes(max_memory),
@@ -298,6 +298,8 @@ def _count(name: str, value: int | None) -> int | None:
 
 def _chosen(strategy: Any) -> Any:
     """Return the family or the callable that a strategy is."""
+    if isinstance(strategy, (Bars, pd.DataFrame)):
+        raise ConfigError(f"the strategy comes first, sweep(strategy, bars, grid); got {type(strategy).__name__}")
     if not isinstance(strategy, str):
         return user_strategy(strategy)
     if strategy in FAMILIES:
