@@ -15,7 +15,8 @@ from gwt_lab.market.bars import Bars
 
 __all__ = ["Estimates", "History", "NoSolution", "estimate", "read_history"]
 
-_SMALLEST = 1e-100
+_SMALLEST = 1e-100  # of a variance
+_LARGEST = 1e50  # of a return: shrinkage takes fourth powers
 _SINGULAR = 1e-10  # smallest eigenvalue as a share of the largest
 
 
@@ -150,7 +151,7 @@ def estimate(history: History, settings: AllocationSettings) -> Estimates:
             excluded[name] = "has no price now"
         elif counts[at] < max(settings.min_coverage * len(returns), 2):
             excluded[name] = f"has returns in {counts[at]} of {len(returns)} rows"
-        elif not np.ptp(values) > 0:
+        elif (values == values[0]).all():
             excluded[name] = "its price does not move" if not values.any() else "its return never changes"
     assets = np.array([at for at, name in enumerate(history.names) if name not in excluded], dtype=np.intp)
     complete = np.ascontiguousarray(returns[known[:, assets].all(axis=1)][:, assets])
@@ -175,9 +176,11 @@ def _too_little(complete: np.ndarray, settings: AllocationSettings) -> str:
         return "one asset is left: there is nothing to choose"
     if n_rows < settings.min_rows:
         return f"{n_rows} rows have returns of all {n_assets} assets, {settings.min_rows} are needed"
+    if np.abs(complete).max() > _LARGEST:
+        return "a return is too large for floating point"
     if (complete == complete[:, :1]).all():
         return f"all {n_assets} assets have the same returns: there is nothing to choose"
-    if not np.ptp(complete, axis=0).all():
+    if (complete == complete[0]).all(axis=0).any():
         return "in the rows that have returns of all assets, one of them does not move"
     return ""
 

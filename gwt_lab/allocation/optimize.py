@@ -184,7 +184,7 @@ def _volatility(history: History) -> np.ndarray:
     for at, column in enumerate(history.returns.T):
         values = column[np.isfinite(column)]
         # equal values have a mean that is off by a rounding error
-        if len(values) > 1 and np.ptp(values) > 0:
+        if len(values) > 1 and (values != values[0]).any():
             with np.errstate(over="ignore", invalid="ignore"):
                 volatility[at] = values.std(ddof=1)
     return volatility
@@ -195,8 +195,8 @@ def _solved(name: str, task: _Task) -> np.ndarray:
     if estimates.missing:
         raise NoSolution(estimates.missing)
     mean = estimates.mean if task.forecast is None else task.forecast[estimates.assets]
-    keep = np.isfinite(mean) if name == "max_sharpe" else np.ones(len(mean), dtype=bool)
-    mean = np.where(keep, mean, 0.0)
+    keep = np.isfinite(mean) | (name != "max_sharpe")
+    mean = np.where(np.isfinite(mean), mean, 0.0)
     if name == "max_sharpe":
         _can_earn(mean[keep], task)
     if name != "hrp" and np.isinf(estimates.condition):

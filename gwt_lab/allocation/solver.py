@@ -95,10 +95,10 @@ def solve(method: str, problem: Problem, settings: AllocationSettings) -> np.nda
     scale = float(np.sqrt(np.mean(np.diag(problem.covariance))))
     started = time.perf_counter()
     for tolerance in _TOLERANCES:
-        model = _model(method, problem, settings, scale, tolerance)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:
+                model = _model(method, problem, settings, scale, tolerance)
                 model.fit(problem.returns / scale)
             except MissingExtraError:
                 raise
