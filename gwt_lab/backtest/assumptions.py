@@ -112,6 +112,8 @@ def rules_of(given: dict[str, Any], *, price: Any, fees: float, slippage: float,
         raise ConfigError(f"unknown keyword {', '.join(unknown)}: {told or 'there are ' + ', '.join(known)}")
     if costs is not None and (fixed or maker is not None or impact or tiers):
         raise ConfigError("give costs= or fixed_fees, maker_fees, impact, fee_tiers, not both")
+    if costs is not None and (fees, slippage) != (0.001, 0.0005):
+        raise ConfigError(f"give costs= or fees and slippage, not both: got costs= and {fees}, {slippage}")
     model = costs or CostModel(fees, slippage, fixed, maker_fees=maker, impact=impact, fee_tiers=tiers)
     where = price if isinstance(price, str) else "given"
     if where == "given" and isinstance(price, str):

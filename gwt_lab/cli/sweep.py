@@ -48,9 +48,12 @@ def sweep(
     """Backtest every combination of parameters and store the run."""
     from gwt_lab import load_bars
     from gwt_lab.backtest.sweep import sweep as run_sweep
+    from gwt_lab.errors import ConfigError
 
     _refuse_files(out, heatmap)
     combinations = grid_of(grid)
+    if heatmap is not None and sum(len(values) > 1 for values in combinations.values()) < 2:
+        raise ConfigError("a heatmap needs two parameters of several values each: give --grid twice, or no --heatmap")
     settings: dict[str, Any] = {
         "fees": fees,
         "slippage": slippage,

@@ -119,7 +119,35 @@ def test_errors_say_where() -> None:
     assert caught.value.__notes__ == [f"raised at bar 0, {bars.index[0]}, of the order function"]
     with pytest.raises(ConfigError, match=r"order\(size\)"):
         Portfolio.from_order_func(bars, lambda c: c.buy(), size_type="targetpercent")
-    with pytest.raises(ConfigError, match="buy, sell and exit"):
+    with pytest.raises(ConfigError, match="else call buy, sell, exit"):
         Portfolio.from_order_func(bars, lambda c: c.order(0.5))
     with pytest.raises(ConfigError, match="symbols C00/USDT, got 'X'"):
         Portfolio.from_order_func(bars, lambda c: c.buy(1, "X"))
+
+
+@pytest.mark.parametrize(
+    ("direction", "held"), [("longonly", [0, 2, 0, 0]), ("shortonly", [0, 0, -3, -3]), ("both", [0, 2, -1, -1])]
+)
+def test_the_direction_bounds_what_is_bought_and_sold(direction: str, held: list[float]) -> None:
+    bars = bars_of(column(*[10.0] * 4), column(*[10.0] * 4))
+
+    def decide(c) -> None:
+        {0: lambda: c.buy(2), 1: lambda: c.sell(3)}.get(c.i, lambda: None)()
+
+    pf = Portfolio.from_order_func(bars, decide, direction=direction, fees=0, slippage=0)
+    assert pf.amounts[:, 0].tolist() == held
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        (lambda c: c.buy(-1), "size of an order must be a number from 0 on, got -1"),
+        (lambda c: c.buy("all"), "got 'all'"),
+        (lambda c: c.sell(float("nan")), "got nan"),
+        (lambda c: c.buy(1, sl_stop=-0.1), "sl_stop of an order must be a number from 0 on"),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused(order, told: str) -> None:
+    bars = bars_of(column(*[10.0] * 3), column(*[10.0] * 3))
+    with pytest.raises(ConfigError, match=told):
+        Portfolio.from_order_func(bars, order)
