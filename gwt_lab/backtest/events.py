@@ -45,8 +45,8 @@ class Context:
     """
 
     __slots__ = (
-        "_book", "_columns", "_feed", "_index", "_marks", "_panels", "_plan", "_single", "_touched", "_trades", "data", "i",
-        "n_times",
+        "_book", "_columns", "_feed", "_index", "_marks", "_panels", "_plan", "_single", "_touched", "_trades", "data",
+        "i", "n_times",
     )  # fmt: skip
 
     def __init__(self, simulation: Simulation, book: Any, plan: Any) -> None:

@@ -52,7 +52,7 @@ def sweep(
 
     _refuse_files(out, heatmap)
     combinations = grid_of(grid)
-    if heatmap is not None and sum(len(values) > 1 for values in combinations.values()) < 2:
+    if heatmap is not None and sum(len(values) > 1 for values in (combinations or {}).values()) < 2:
         raise ConfigError("a heatmap needs two parameters of several values each: give --grid twice, or no --heatmap")
     settings: dict[str, Any] = {
         "fees": fees,

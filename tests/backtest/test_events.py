@@ -121,7 +121,7 @@ def test_errors_say_where() -> None:
         Portfolio.from_order_func(bars, lambda c: c.buy(), size_type="targetpercent")
     with pytest.raises(ConfigError, match="else call buy, sell, exit"):
         Portfolio.from_order_func(bars, lambda c: c.order(0.5))
-    with pytest.raises(ConfigError, match="symbols C00/USDT, got 'X'"):
+    with pytest.raises(ConfigError, match="one of C00/USDT; got 'X'"):
         Portfolio.from_order_func(bars, lambda c: c.buy(1, "X"))
 
 
