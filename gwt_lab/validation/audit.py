@@ -270,7 +270,7 @@ def audit(
     best = returns[table.index[0]].to_numpy()
     block = block_length(best)
     intervals = _add_intervals(table, returns, confidence, seed, block)
-    doubled, twice_notes = _add_doubled(table, returns, source)
+    doubled = _add_doubled(table, returns, source)
     overfitting, pbo_notes = _overfitting(returns[table.index])
     return Audit(
         kind=source.kind,
@@ -288,7 +288,7 @@ def audit(
         frequency=frequency,
         confidence=confidence,
         returns=returns,
-        notes=(*notes, *twice_notes, *pbo_notes),
+        notes=(*notes, *pbo_notes),
         costs_words=source.costs_words,
     )
 
@@ -351,9 +351,9 @@ def _add_intervals(
     return found[0]
 
 
-def _add_doubled(table: pd.DataFrame, returns: pd.DataFrame, source: Source) -> tuple[Doubled | None, tuple[str, ...]]:
+def _add_doubled(table: pd.DataFrame, returns: pd.DataFrame, source: Source) -> Doubled | None:
     if source.doubled is None:
-        return None, (source.costs_words,)
+        return None
     doubled = _in_order(source, returns)
     values = doubled[table.index].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -362,8 +362,7 @@ def _add_doubled(table: pd.DataFrame, returns: pd.DataFrame, source: Source) -> 
     best = table.iloc[0]
     taken = best["mean"] - values[:, 0].mean()
     even = 1 + best["mean"] / taken if taken > 0 else math.inf
-    found = Doubled(float(best["doubled_sharpe"]), float(best["doubled_return"]), float(even), source.costs_words)
-    return found, ()
+    return Doubled(float(best["doubled_sharpe"]), float(best["doubled_return"]), float(even), source.costs_words)
 
 
 def _in_order(source: Source, returns: pd.DataFrame) -> pd.DataFrame:

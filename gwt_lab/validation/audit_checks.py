@@ -52,7 +52,7 @@ def frequency_of(index: pd.Index) -> tuple[Frequency, tuple[str, ...]]:
     words = timeframe_of(index)
     per_year = bars_per_year(words)
     notes = []
-    if words == "1d" and not (index.dayofweek >= 5).any():
+    if words == "1d" and not (index.day_of_week >= 5).any():
         per_year *= 5 / 7
         notes.append("rows come on weekdays only: a year has 365 · 5/7 of them")
     elif (steps == np.median(steps)).mean() < 0.5:

@@ -55,7 +55,8 @@ min-width:0}
 path,line{vector-effect:non-scaling-stroke}
 .path{fill:none;stroke:var(--main);stroke-width:1.6}.under{fill:var(--bad);opacity:.25;stroke:none}
 .bars{fill:var(--main);opacity:.75}.bars.b{fill:var(--bad)}.grid{stroke:var(--line)}.zero{stroke:var(--soft)}
-.mark{stroke:var(--bad);stroke-dasharray:4 3}.span{stroke:var(--main);stroke-width:5;opacity:.45}
+.mark{stroke:var(--bad);stroke-dasharray:4 3}.held{stroke:var(--warn);stroke-dasharray:4 3}
+.key b{font-weight:700}.span{stroke:var(--main);stroke-width:5;opacity:.45}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;white-space:nowrap}
@@ -87,7 +88,9 @@ def audit_page(audit: Audit, title: str | None = None) -> str:
         _section("Strategies", _strategies(audit)),
         _notes(audit),
     ]
-    return _PAGE.format(title=html.escape(heading), style=_STYLE, body="".join(parts))
+    # a number and its sign stay on one line
+    body = "".join(parts).replace(" %", "\u00a0%")
+    return _PAGE.format(title=html.escape(heading), style=_STYLE, body=body)
 
 
 def audit_card(audit: Audit) -> str:
@@ -172,15 +175,18 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _trials(audit: Audit) -> str:
     found = audit.deflated
     scale = math.sqrt(audit.frequency.per_year) if math.isfinite(audit.frequency.per_year) else 1.0
-    rows = [
-        [title, number(trials), number(scale * math.sqrt(variance), 3), number(scale * best, 3), f"{value:.3f}"]
-        for title, trials, variance, best, value in (
-            ("as different as", found.effective_trials, found.effective_variance, found.expected_max, found.value),
-            ("as counted", found.n_trials, found.trial_variance, found.raw_expected_max, found.raw_value),
-        )
+    unit = "a year" if math.isfinite(audit.frequency.per_year) else "a period"
+    both = (
+        (found.effective_trials, found.effective_variance, found.expected_max, found.value),
+        (found.n_trials, found.trial_variance, found.raw_expected_max, found.raw_value),
+    )
+    shown = [
+        (number(trials), number(scale * math.sqrt(variance), 3), number(scale * best, 3), f"{value:.3f}")
+        for trials, variance, best, value in both
     ]
-    unit = "a year" if scale != 1.0 else "a period"
-    head = ("", "trials", f"spread {unit}", f"luck reaches {unit}", "deflated Sharpe")
+    names = ("trials", f"spread of their Sharpe {unit}", f"luck reaches {unit}", "deflated Sharpe")
+    rows = [list(row) for row in zip(names, *shown, strict=True)]
+    head = ("", "independent", "as counted")
     known = "" if audit.trials_known else " How many were tried before is not known; it was taken as the only one."
     return _section("How many were tried", _table(head, rows) + f'<p class="key">{html.escape(found.note)}.{known}</p>')
 
@@ -286,7 +292,7 @@ def _sharpe(audit: Audit) -> str:
     rows = [("resampled", scale * interval.low, scale * interval.mean, scale * interval.high)]
     edges = [rows[0][1], rows[0][3], *(value for _, value, _ in marks)]
     if audit.compared is not None:
-        marks.append(("benchmark", scale * audit.compared.sharpe, "mark"))
+        marks.append(("benchmark", scale * audit.compared.sharpe, "held"))
         edges.append(marks[-1][1])
     if audit.doubled is not None and math.isfinite(audit.doubled.sharpe):
         edges.append(scale * audit.doubled.sharpe)
@@ -313,6 +319,9 @@ def _sharpe(audit: Audit) -> str:
     unit = "a year" if dated else "a period"
     said.append([f"mean return {unit}", f"{percent(mean.low, 1)} to {percent(mean.high, 1)}"])
     chart = _chart(64, shapes, [], ends).replace('class="chart" style="', 'class="chart" style="margin-left:0;')
+    colours = {"zero": "soft", "mark": "bad", "held": "warn"}
+    key = " · ".join(f'<b style="color:var(--{colours[kind]})">┆</b> {name}' for name, _, kind in marks)
+    chart += f'<p class="key" style="margin:14px 0 8px">{key}</p>'
     return _section(f"Sharpe ratio {unit}", chart + _table(("", ""), said))
 
 
@@ -350,10 +359,11 @@ def _overfitting(audit: Audit) -> str:
         )
         return _section("Does choosing work", f'<p class="sub">{words}</p>')
     place = 1 / (1 + np.exp(-found.logits))  # the winner's rank in the other half, as a share of the field
-    counts, _ = np.histogram(place, bins=20, range=(0.0, 1.0))
+    field, n_bars = found.n_strategies + 1, min(found.n_strategies, 20)
+    counts, _ = np.histogram(place, bins=n_bars, range=(0.5 / field, 1 - 0.5 / field))
     chart = _chart(
         120,
-        _bars(counts, 10),
+        _bars(counts, (n_bars + 1) // 2),
         [(0.0, f"{counts.max():,}"), (100.0, "0")],
         [(0.0, "worst"), (50.0, "middle"), (100.0, "best")],
     )

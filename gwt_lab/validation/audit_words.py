@@ -50,6 +50,11 @@ def _ratio(audit: Audit, sharpe: float) -> str:
     return f"{sharpe:.3f} a period"
 
 
+def _part(fraction: float) -> str:
+    """Return a gain in percent, or how often over where that is hard to read."""
+    return percent(fraction, 1) if fraction < 10 else f"{fraction + 1:,.0f} times the stake"
+
+
 def _chance(share: float) -> str:
     """Return a probability in words that never claim certainty."""
     if share > 0.999:
@@ -72,9 +77,9 @@ def _what(audit: Audit) -> str:
         if n > 1
         else f"The strategy {audit.best!r}"
     )
-    gained = "gained" if best["total_return"] >= 0 else "lost"
+    gained = "lost" if best["total_return"] < 0 else "gained" if best["total_return"] < 10 else "made"
     said = (
-        f"{who} {gained} {percent(abs(best['total_return']), 1)} in {span_of(audit, best['n_observations'])}, with a "
+        f"{who} {gained} {_part(abs(best['total_return']))} in {span_of(audit, best['n_observations'])}, with a "
         f"Sharpe ratio of {_ratio(audit, best['sharpe'])} and a deepest fall of {percent(-best['max_drawdown'], 1)}"
     )
     if audit.compared is None:
@@ -82,14 +87,15 @@ def _what(audit: Audit) -> str:
     gap = audit.compared.difference
     clear = "more" if gap.low > 0 else "less" if gap.high < 0 else "not clearly more or less"
     return (
-        f"{said}; the benchmark made {percent(audit.compared.total_return, 1)} at "
+        f"{said}; the benchmark made {_part(audit.compared.total_return)} at "
         f"{_ratio(audit, audit.compared.sharpe)}, and the strategy earned {clear} than that."
     )
 
 
 def _alone(audit: Audit) -> str:
     interval, have = audit.sharpe_interval, audit.table["n_observations"].iloc[0]
-    where = f"between {_ratio(audit, interval.low)} and {_ratio(audit, interval.high)}"
+    low = _ratio(audit, interval.low).partition(" ")[0]
+    where = f"between {low} and {_ratio(audit, interval.high)}"
     sure = f"{100 * audit.confidence:.4g} %"
     told = f"Resampled, its true Sharpe ratio lies {where} ({sure} interval)"
     need = audit.min_track_record
@@ -147,16 +153,14 @@ def _costs(audit: Audit) -> str:
         if found.break_even >= 100
         else "it does not earn its costs as they are"
     )
-    left = f"a Sharpe ratio of {_ratio(audit, found.sharpe)} and {percent(found.total_return, 1)} in all"
+    left = f"a Sharpe ratio of {_ratio(audit, found.sharpe)} and {_part(found.total_return)} in all"
     return f"With costs doubled, {left} would be left; {even}."
 
 
 def _falls(audit: Audit) -> str:
     odds = audit.drawdown
     chances = [odds.probability(depth) for depth in DEPTHS]
-    told = ", ".join(
-        f"{_chance(chance)} for {100 * depth:.0f} %" for depth, chance in zip(DEPTHS, chances, strict=True)
-    )
+    told = f"{_chance(chances[0])}, {_chance(chances[1])} and {_chance(chances[2])}"
     usual, bad = -odds.quantile(0.5), -odds.quantile(0.95)
     length = span_of(audit, audit.table["n_observations"].iloc[0])
     return (
