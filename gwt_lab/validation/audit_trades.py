@@ -182,7 +182,7 @@ def _daily(name: str, table: pd.DataFrame, account: _Account) -> tuple[pd.Series
     if not len(closed):
         raise DataError(f"{name!r} has no closed trade: there is nothing to audit")
     if len(closed) < len(table):
-        notes.append(f"{len(table) - len(closed)} open trades of {name} are left out")
+        notes.append(f"open trades of {name} are left out: {len(table) - len(closed):,}")
     opened, left = _times(name, closed, "open_date"), _times(name, closed, "close_date")
     if "stake_amount" not in closed.columns:
         notes.append("stakes are not given and taken to be equal")

@@ -1,5 +1,7 @@
 """Whole pipelines: every known way to let the future in is caught by name and first time; honest ones pass."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,9 +12,9 @@ from gwt_lab.validation import causality, pipelines
 from gwt_lab.validation.pipelines import LABEL, check_pipeline
 from tests.oracles.markets import random_bars
 
-BARS = random_bars(3, 240, seed=1)
-HOLED = random_bars(3, 240, seed=2, holes=0.05)
-FIT_UNTIL = BARS.index[119]
+BARS = random_bars(3, 160, seed=1)
+HOLED = random_bars(3, 160, seed=2, holes=0.05)
+FIT_UNTIL = BARS.index[89]
 WARM_UP = 10
 
 
@@ -93,15 +95,23 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize("bars", [BARS, HOLED], ids=["whole", "holed"])
 @pytest.mark.parametrize("name", HONEST)
-def test_honest_pipelines_pass(name: str, bars: Bars) -> None:
+def test_honest_pipelines_pass(name: str) -> None:
     pipeline, settings = HONEST[name]
-    report = check_pipeline(pipeline, bars, **settings)
+    # half of them on bars with holes; a second pass with holes is part of every check
+    report = check_pipeline(pipeline, HOLED if list(HONEST).index(name) % 2 else BARS, **settings)
     assert report.passed, str(report)
     assert report.checked["truncation"] >= 8
     assert report.checked["future"] >= 8
     assert report.checked["one symbol's future"] >= 8
+
+
+def test_a_fit_may_lack_rows_whose_label_has_no_bars() -> None:
+    """The bar after the fit is missing, so its last row has no label: nothing is known of the future."""
+    close = BARS.close.copy()
+    close.iloc[90] = np.nan
+    report = check_pipeline(_scaled_on_training, replace(BARS, close=close), fit_until=FIT_UNTIL)
+    assert report.passed, str(report)
 
 
 def test_a_pipeline_may_start_later() -> None:
@@ -268,9 +278,9 @@ def test_callers_mistakes_are_named() -> None:
         check_pipeline(pipeline, BARS, lookback=11, fit_until=FIT_UNTIL)
     with pytest.raises(ConfigError, match="fit_until must leave rows before it"):
         check_pipeline(pipeline, BARS, fit_until="2030-01-01")
-    with pytest.raises(ConfigError, match="lookback must lie between 1 and 239"):
-        check_pipeline(pipeline, BARS, lookback=240)
-    with pytest.raises(ShapeError, match="labels must have the rows of the inputs, 720, got 717"):
+    with pytest.raises(ConfigError, match="lookback must lie between 1 and 159"):
+        check_pipeline(pipeline, BARS, lookback=160)
+    with pytest.raises(ShapeError, match="labels must have the rows of the inputs, 480, got 477"):
         check_pipeline(lambda b: (_features(b), _label(b).dropna()), BARS)
     with pytest.raises(DataError, match="got 3 things"):
         check_pipeline(lambda b: (1, 2, 3), BARS)
@@ -278,7 +288,7 @@ def test_callers_mistakes_are_named() -> None:
         check_pipeline(lambda b: np.zeros(3), BARS)
 
     def whole_only(bars: Bars) -> pd.DataFrame:
-        if bars.n_times < 240:
+        if bars.n_times < 160:
             raise DataError("too few")
         return _features(bars)
 
