@@ -48,12 +48,9 @@ def sweep(
     """Backtest every combination of parameters and store the run."""
     from gwt_lab import load_bars
     from gwt_lab.backtest.sweep import sweep as run_sweep
-    from gwt_lab.errors import ConfigError
 
-    _refuse_files(out, heatmap)
     combinations = grid_of(grid)
-    if heatmap is not None and sum(len(values) > 1 for values in (combinations or {}).values()) < 2:
-        raise ConfigError("a heatmap needs two parameters of several values each: give --grid twice, or no --heatmap")
+    _refuse_files(out, heatmap, combinations or {})
     settings: dict[str, Any] = {
         "fees": fees,
         "slippage": slippage,
@@ -135,9 +132,11 @@ def _value(text: str) -> Any:
         return text
 
 
-def _refuse_files(out: Path | None, heatmap: Path | None) -> None:
+def _refuse_files(out: Path | None, heatmap: Path | None, grid: dict[str, list[Any]]) -> None:
     from gwt_lab.errors import ConfigError
 
+    if heatmap is not None and sum(len(values) > 1 for values in grid.values()) < 2:
+        raise ConfigError("a heatmap needs two parameters of several values each: give --grid twice, or no --heatmap")
     for file, kinds in ((out, (".parquet", ".csv")), (heatmap, (".html",))):
         if file is not None and (file.suffix not in kinds or not file.absolute().parent.is_dir()):
             raise ConfigError(f"{file} must end in {' or '.join(kinds)} and lie in a folder that exists")
