@@ -13,7 +13,7 @@ help: ## list the targets, one line each
 install: ## build .venv with the core
 	@$(PYTHON) locks/install.py core
 
-install-all: ## build .venv with every extra (qlib, vectorbt, neo4j, live, apps, lab, rl, scale)
+install-all: ## build .venv with every extra (qlib, vectorbt, neo4j, live, apps, lab, rl, scale, tune, allocation, sentiment)
 	@$(PYTHON) locks/install.py all
 
 install-%: ## the extra '%' comes with everything else

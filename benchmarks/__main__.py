@@ -7,8 +7,8 @@ import sys
 
 from benchmarks.timing import keep
 
-EVERYDAY = ("data_layer", "sweep_w1_w2", "portfolio_w3_w4")
-BY_NAME = (*EVERYDAY, "alpha158", "walk_forward", "install")
+EVERYDAY = ("data_layer", "sweep_w1_w2", "portfolio_w3_w4", "alpha158")
+BY_NAME = (*EVERYDAY, "walk_forward", "install")
 
 
 def main() -> int:

@@ -31,6 +31,8 @@ _PUBLIC = {
     "check_causal": "gwt_lab.validation.causality",
     "export_qlib": "gwt_lab.data.qlib_export",
     "alpha158": "gwt_lab.features.alpha158",
+    "Alpha158Stream": "gwt_lab.features.alpha158_stream",
+    "alpha360": "gwt_lab.features.alpha360",
     # backtest, promotion, live
     "Bundle": "gwt_lab.promotion.bundle",
     "PaperBroker": "gwt_lab.live.paper",
@@ -40,7 +42,13 @@ _PUBLIC = {
     "run_backtest": "gwt_lab.backtest.run",
     "CostModel": "gwt_lab.market.costs",
     "FillRules": "gwt_lab.market.rules",
+    # allocation
+    "optimize_portfolio": "gwt_lab.allocation.optimize",
+    "walk_forward_weights": "gwt_lab.allocation.walk_forward",
     # validation
+    "CombinatorialPurgedCV": "gwt_lab.validation.splits_combinatorial",
+    "audit": "gwt_lab.validation.audit",
+    "check_pipeline": "gwt_lab.validation.pipelines",
     "TrialLedger": "gwt_lab.validation.ledger",
     "Trials": "gwt_lab.validation.trials",
     "deflated_sharpe_ratio": "gwt_lab.validation.sharpe",
@@ -81,6 +89,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from gwt_lab.allocation.optimize import optimize_portfolio as optimize_portfolio
+    from gwt_lab.allocation.walk_forward import walk_forward_weights as walk_forward_weights
     from gwt_lab.backtest.portfolio import Portfolio as Portfolio
     from gwt_lab.backtest.run import run_backtest as run_backtest
     from gwt_lab.backtest.sweep import SweepResult as SweepResult
@@ -100,6 +110,8 @@ if TYPE_CHECKING:
     from gwt_lab.execution.sb3 import ExecutionVecEnv as ExecutionVecEnv
     from gwt_lab.execution.sb3 import train_execution_agent as train_execution_agent
     from gwt_lab.features.alpha158 import alpha158 as alpha158
+    from gwt_lab.features.alpha158_stream import Alpha158Stream as Alpha158Stream
+    from gwt_lab.features.alpha360 import alpha360 as alpha360
     from gwt_lab.graph.features import graph_features as graph_features
     from gwt_lab.graph.market_graph import MarketGraph as MarketGraph
     from gwt_lab.graph.store import NetworkXGraphStore as NetworkXGraphStore
@@ -112,15 +124,18 @@ if TYPE_CHECKING:
     from gwt_lab.models.lightgbm_model import LightGBMModel as LightGBMModel
     from gwt_lab.promotion.bundle import Bundle as Bundle
     from gwt_lab.promotion.promote import promote as promote
+    from gwt_lab.validation.audit import audit as audit
     from gwt_lab.validation.causality import check_causal as check_causal
     from gwt_lab.validation.ledger import TrialLedger as TrialLedger
     from gwt_lab.validation.overfitting import (
         probability_of_backtest_overfitting as probability_of_backtest_overfitting,
     )
+    from gwt_lab.validation.pipelines import check_pipeline as check_pipeline
     from gwt_lab.validation.sharpe import deflated_sharpe_ratio as deflated_sharpe_ratio
     from gwt_lab.validation.sharpe import expected_max_sharpe as expected_max_sharpe
     from gwt_lab.validation.sharpe import min_backtest_length as min_backtest_length
     from gwt_lab.validation.sharpe import min_track_record_length as min_track_record_length
     from gwt_lab.validation.sharpe import probabilistic_sharpe_ratio as probabilistic_sharpe_ratio
     from gwt_lab.validation.splits import PurgedWalkForward as PurgedWalkForward
+    from gwt_lab.validation.splits_combinatorial import CombinatorialPurgedCV as CombinatorialPurgedCV
     from gwt_lab.validation.trials import Trials as Trials

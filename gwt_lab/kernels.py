@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["inner_kernel", "kernel", "prange"]
+__all__ = ["KERNELS_HASH", "inner_kernel", "kernel", "prange"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -65,16 +66,16 @@ event.register("numba:compile", _ANNOUNCER)
 
 
 def _sources() -> str:
-    """Return a hash of every file of the package that holds kernels."""
+    """Return a hash of every file of the package that holds kernels, or constants that say kernels read them."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         text = file.read_bytes()
-        if b"@kernel" in text or b"@inner_kernel" in text:
+        if re.search(rb"^@\w*kernel|kernels read as constants", text, re.MULTILINE):
             digest.update(text)
     return digest.hexdigest()
 
 
-_SOURCES = _sources()
+KERNELS_HASH = _sources()
 
 
 def _watch_sources(compiled: Any) -> Any:
@@ -85,7 +86,7 @@ def _watch_sources(compiled: Any) -> Any:
     """
     entry = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if entry is not None:
-        entry._source_stamp = (entry._source_stamp, _SOURCES)
+        entry._source_stamp = (entry._source_stamp, KERNELS_HASH)
     return compiled
 
 

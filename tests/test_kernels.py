@@ -84,3 +84,16 @@ def test_a_kernel_is_compiled_again_when_one_it_calls_in_another_file_changes(tm
         )
         answers.append(done.stdout)
     assert answers == ["4.0\n", "22.0\n"], done.stderr
+
+
+def test_constants_that_kernels_read_count_among_the_sources() -> None:
+    """Their values are compiled in, so a kernel is stale when one of them changed."""
+    import inspect
+
+    from gwt_lab import kernels
+    from gwt_lab.backtest.sweep import streaming
+    from gwt_lab.market import orders
+
+    for module in (orders, streaming):
+        assert "kernels read as constants" in inspect.getsource(module)
+    assert "kernels read as constants" in inspect.getsource(kernels._sources)

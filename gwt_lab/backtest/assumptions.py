@@ -28,6 +28,8 @@ _TRANSLATED = {
     "take_profit": "tp_stop",
     "td_stop": "time_stop",
 }
+# what from_weights has not
+_OF_SIGNALS = {"sl_stop", "tp_stop", "limit", "cash_sharing", "group_by"}
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,13 @@ def rules_of(given: dict[str, Any], *, price: Any, fees: float, slippage: float,
         told = "; ".join(f"{name} is {_TRANSLATED[name]} here" for name in unknown if name in _TRANSLATED)
         known = [name for name in FillRules.__dataclass_fields__ if name != "costs"]
         known += ["fixed_fees", "maker_fees", "impact", "fee_tiers"]
+        if not told and set(unknown) <= _OF_SIGNALS:
+            told = "from_signals and from_orders know it; for weights with it, from_orders(size_type='targetpercent')"
         raise ConfigError(f"unknown keyword {', '.join(unknown)}: {told or 'there are ' + ', '.join(known)}")
     if costs is not None and (fixed or maker is not None or impact or tiers):
         raise ConfigError("give costs= or fixed_fees, maker_fees, impact, fee_tiers, not both")
+    if costs is not None and (fees, slippage) != (0.001, 0.0005):
+        raise ConfigError(f"give costs= or fees and slippage, not both: got costs= and {fees}, {slippage}")
     model = costs or CostModel(fees, slippage, fixed, maker_fees=maker, impact=impact, fee_tiers=tiers)
     where = price if isinstance(price, str) else "given"
     if where == "given" and isinstance(price, str):

@@ -119,7 +119,8 @@ class Band:
         if decided:
             return f"the sign of the total return of {decided} accounts depends on what happened inside {bars}"
         span = f"total return {low.mean():.2f} % to {high.mean():.2f} %" + (" on average" if len(low) > 1 else "")
-        return f"{bars} leave open what happened inside: {span}, its sign does not depend on them"
+        told, them = ("leaves", "it") if count == 1 else ("leave", "them")
+        return f"{bars} {told} open what happened inside: {span}, its sign does not depend on {them}"
 
     def __repr__(self) -> str:
         return f"Band({self.verdict()})\n{self.summary().to_string()}"

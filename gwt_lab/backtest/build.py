@@ -131,7 +131,8 @@ def weights_simulation(
         )
     market = bars_of(bars, setting.price)
     targets = aligned_weights(weights, market)
-    if rebalance is not None and (isinstance(rebalance, bool) or not rebalance > 0):
+    number = isinstance(rebalance, (int, float, np.number)) and not isinstance(rebalance, bool)
+    if rebalance is not None and not (number and rebalance > 0):
         raise ConfigError(f"rebalance must be a whole number of bars or a drift between 0 and 1, got {rebalance!r}")
     active, drift = _ALL_ROWS, 0.0
     if rebalance is not None and rebalance >= 1:
@@ -189,7 +190,10 @@ def _readonly(values: np.ndarray) -> np.ndarray:
 
 
 def _cash_of(init_cash: Any, layout: Layout) -> np.ndarray:
-    cash = np.asarray(init_cash, dtype=np.float64)
+    try:
+        cash = np.asarray(init_cash, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError(f"init_cash must be a number of quote currency, got {init_cash!r}") from None
     if cash.ndim == 0:
         cash = np.full(len(layout.accounts), float(cash))
     if cash.shape != (len(layout.accounts),):

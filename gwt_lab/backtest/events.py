@@ -11,16 +11,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gwt_lab.backtest import kernels
 from gwt_lab.backtest.simulation import Simulation
 from gwt_lab.errors import ConfigError
-from gwt_lab.market.account import CASH, LAST, N_FILL, POSITION, Log, empty_book
+from gwt_lab.market.account import CASH, N_FILL, POSITION, Feed, Log, empty_book
 
 __all__ = ["Context", "run_order_func"]
 
 _HORIZON = 4_096
-_BUY, _SELL, _EXIT = 1, 4, 2 | 8
+# signals that a buy and a sale are: where only one side is allowed, the other one takes from it
+_TRADES = {"longonly": (1, 2), "shortonly": (8, 4), "both": (1, 4)}
+_EXIT = 2 | 8
+_STOPS = ("sl_stop", "tp_stop", "limit")
 
 
 class Context:
@@ -40,7 +44,10 @@ class Context:
         Yours, to remember things in.
     """
 
-    __slots__ = ("_book", "_columns", "_index", "_panels", "_plan", "_single", "_touched", "data", "i", "n_times")
+    __slots__ = (
+        "_book", "_columns", "_feed", "_index", "_marks", "_panels", "_plan", "_single", "_touched", "_trades", "data",
+        "i", "n_times",
+    )  # fmt: skip
 
     def __init__(self, simulation: Simulation, book: Any, plan: Any) -> None:
         feed = simulation.feed
@@ -53,6 +60,8 @@ class Context:
             for name, values in zip(("open", "high", "low", "close", "volume"), feed, strict=False)
         }
         self._book, self._plan, self._touched = book, plan, -1
+        self._feed, self._trades = feed, _TRADES[simulation.rules.direction]
+        self._marks: np.ndarray | None = None
         self._index = simulation.bars.index
         self._columns = {name: at for at, name in enumerate(simulation.bars.symbols)}
 
@@ -105,19 +114,25 @@ class Context:
     @property
     def value(self) -> float:
         """Worth at the bar's close, or the last one known."""
-        close = np.atleast_1d(self.close)
-        held = self._book.held
-        known = np.where(np.isnan(close), held[:, LAST], close)
-        return self.cash + float(np.sum(held[:, POSITION] * np.where(held[:, POSITION] != 0, known, 0.0)))
+        if self._marks is None:
+            self._marks = _marks(self._feed)
+        held = self._book.held[:, POSITION]
+        return self.cash + float(np.sum(held * np.where(held != 0, self._marks[self.i], 0.0)))
 
     # ------------------------------------------------------------------------------------------ does
     def buy(self, size: float = np.inf, symbol: str | None = None, **stops: float) -> None:
-        """Buy `size` more; what is short is bought back first. `sl_stop`, `tp_stop`, `limit` may be given."""
-        self._decide(_BUY, size, symbol, stops)
+        """Buy `size` more; what is short is bought back first. `sl_stop`, `tp_stop`, `limit` may be given.
+
+        With ``direction="shortonly"`` no more is bought than is short.
+        """
+        self._decide(self._trades[0], size, symbol, stops)
 
     def sell(self, size: float = np.inf, symbol: str | None = None, **stops: float) -> None:
-        """Sell `size`; what is long is sold first, the rest goes short where `direction` allows it."""
-        self._decide(_SELL, size, symbol, stops)
+        """Sell `size`; what is long is sold first, the rest goes short.
+
+        With ``direction="longonly"``, the default, no more is sold than is held.
+        """
+        self._decide(self._trades[1], size, symbol, stops)
 
     def exit(self, symbol: str | None = None) -> None:
         """Close the position; nothing happens without one."""
@@ -132,18 +147,35 @@ class Context:
         j = 0 if symbol is None and self._single else self._column(symbol)
         if code and len(plan.signal):
             plan.signal[i, j] = code
-        elif code or len(plan.signal):
-            told = "order(size)" if code else "buy, sell and exit"
-            raise ConfigError(f"with this size_type orders are asked for with {told}")
-        plan.size[i, j] = size
+        elif code:
+            raise ConfigError("with a target size_type call order(size); buy, sell and exit go with the other ones")
+        elif len(plan.signal):
+            raise ConfigError("order(size) wants a target such as size_type='targetpercent'; else call buy, sell, exit")
+        plan.size[i, j] = _number("size", size, at_least=0.0 if code else -np.inf)
         for name, value in stops.items():
-            getattr(plan, name)[i, j] = value
+            if name not in _STOPS:
+                raise ConfigError(f"an order takes {', '.join(_STOPS)}; got {name}")
+            getattr(plan, name)[i, j] = _number(name, value, at_least=0.0)
         self._touched = i
 
     def _column(self, symbol: str | None) -> int:
         if symbol not in self._columns:
-            raise ConfigError(f"an order needs one of the symbols {', '.join(list(self._columns)[:8])}, got {symbol!r}")
+            known = ", ".join(list(self._columns)[:8])
+            raise ConfigError(f"an order must name a symbol, c.buy(size, symbol), one of {known}; got {symbol!r}")
         return self._columns[symbol]
+
+
+def _number(name: str, value: Any, *, at_least: float) -> float:
+    if isinstance(value, (str, bool)) or not isinstance(value, (int, float, np.number)) or not value >= at_least:
+        wanted = "a number" if at_least < 0 else "a number from 0 on"
+        raise ConfigError(f"{name} of an order must be {wanted}, got {value!r}; c.sell() and c.exit() go the other way")
+    return float(value)
+
+
+def _marks(feed: Feed) -> np.ndarray:
+    """Return what positions are valued at: the close, else the fill price, else as before."""
+    marks: np.ndarray = pd.DataFrame(np.where(np.isnan(feed.close), feed.fill, feed.close)).ffill().to_numpy()
+    return marks
 
 
 def run_order_func(simulation: Simulation, order_func: Callable[..., Any], args: tuple[Any, ...]) -> None:

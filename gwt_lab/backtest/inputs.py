@@ -23,7 +23,15 @@ _DAY_NS = 86_400 * 10**9
 
 
 def bars_of(data: Any, price: Any) -> Bars:
-    """Return data as `Bars`; closes alone are taken where orders are filled at the close."""
+    """Return data as `Bars`; closes alone are taken where orders are filled at the close.
+
+    Raises
+    ------
+    DataError
+        If it is no bars, signals for example.
+    """
+    if isinstance(data, pd.DataFrame) and data.shape[1] and all(kind == np.bool_ for kind in data.dtypes):
+        raise DataError("the first argument must be bars, got a frame of True and False: from_signals(bars, entries)")
     closes = isinstance(data, pd.Series) or (
         isinstance(data, pd.DataFrame)
         and not isinstance(data.columns, pd.MultiIndex)
@@ -296,7 +304,7 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
     if data is None:
         return np.full((1, 1), np.nan)
     if np.ndim(data) == 0:
-        return np.full((1, 1), float(data))
+        return np.full((1, 1), float(_floats(data, name)))
     if isinstance(data, pd.Series) and not isinstance(data.index, pd.DatetimeIndex):
         data = _one_a_column(data, columns, name).to_numpy()[None, :]
     elif isinstance(data, pd.Series):
@@ -304,7 +312,7 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
     elif isinstance(data, pd.DataFrame):
         frame = _on_index(data, bars, name)
         data = (frame if frame.columns.equals(columns) else _by_columns(frame, columns, name)).to_numpy()
-    values = np.atleast_2d(np.asarray(data, dtype=np.float64))
+    values = np.atleast_2d(_floats(data, name))
     if values.shape == (1, bars.n_times) and len(columns) != bars.n_times:
         values = values.T
     if values.shape[0] not in (1, bars.n_times) or values.shape[1] not in (1, len(columns)):
@@ -313,6 +321,14 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
             f"{np.shape(data)}"
         )
     return np.ascontiguousarray(values)
+
+
+def _floats(data: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError):
+        told = repr(data) if np.ndim(data) == 0 else type(data).__name__
+        raise DataError(f"{name} must hold numbers (2 % is 0.02), got {told}") from None
 
 
 def _one_a_column(data: pd.Series, columns: pd.Index, name: str) -> pd.Series:

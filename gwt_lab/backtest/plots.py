@@ -85,7 +85,15 @@ def _dress(figure: Any, result: Results) -> None:
         hoverlabel={"bgcolor": "rgba(30,34,40,0.92)", "font": {"color": "#e6e8eb"}},
         height=820 if result.n_accounts == 1 else 640,
         margin={"l": 62, "r": 16, "t": 96, "b": 36},
-        legend={"orientation": "h", "y": 1.0, "x": 1.0, "xanchor": "right", "yanchor": "bottom", "font": {"size": 11}},
+        legend={
+            "orientation": "h",
+            "traceorder": "normal",
+            "y": 1.0,
+            "x": 1.0,
+            "xanchor": "right",
+            "yanchor": "bottom",
+            "font": {"size": 11},
+        },
     )
 
 

@@ -19,7 +19,7 @@ from gwt_lab.backtest.sweep.user_functions import (
     user_strategy,
 )
 from gwt_lab.backtest.sweep.work import sweep_market
-from gwt_lab.errors import UnknownNameError
+from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
@@ -94,6 +94,8 @@ def backtest_strategy(
 
     Signals of several symbols buy an equal share of the account's worth each.
     """
+    if not isinstance(params or {}, Mapping):
+        raise ConfigError(f"params must be a dict such as {{'fast': 10, 'slow': 50}}, got {type(params).__name__}")
     parameters = dict(params or {})
     if isinstance(strategy, str) and strategy in FAMILIES:
         signals, weights = _of_family(FAMILIES[strategy], bars, parameters)
@@ -120,6 +122,9 @@ def _of_family(family: Family, bars: Bars, parameters: dict[str, Any]) -> Decisi
         raise UnknownNameError(
             f"{family.name} has no parameter {', '.join(unknown)}; it has {', '.join(family.defaults)}"
         )
+    for name, value in parameters.items():
+        if not isinstance(value, (int, float, np.number)):
+            raise ConfigError(f"{name} of {family.name} must be one number, got {value!r}; sweep takes lists")
     family.check(pd.DataFrame([{**family.defaults, **parameters}]))
     market = sweep_market(bars, bars_per_year(bars.timeframe))
     if family.portfolio:

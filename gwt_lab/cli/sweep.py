@@ -49,8 +49,8 @@ def sweep(
     from gwt_lab import load_bars
     from gwt_lab.backtest.sweep import sweep as run_sweep
 
-    _refuse_files(out, heatmap)
     combinations = grid_of(grid)
+    _refuse_files(out, heatmap, combinations or {})
     settings: dict[str, Any] = {
         "fees": fees,
         "slippage": slippage,
@@ -132,9 +132,11 @@ def _value(text: str) -> Any:
         return text
 
 
-def _refuse_files(out: Path | None, heatmap: Path | None) -> None:
+def _refuse_files(out: Path | None, heatmap: Path | None, grid: dict[str, list[Any]]) -> None:
     from gwt_lab.errors import ConfigError
 
+    if heatmap is not None and sum(len(values) > 1 for values in grid.values()) < 2:
+        raise ConfigError("a heatmap needs two parameters of several values each: give --grid twice, or no --heatmap")
     for file, kinds in ((out, (".parquet", ".csv")), (heatmap, (".html",))):
         if file is not None and (file.suffix not in kinds or not file.absolute().parent.is_dir()):
             raise ConfigError(f"{file} must end in {' or '.join(kinds)} and lie in a folder that exists")
@@ -187,7 +189,11 @@ def _answer(result: SweepResult, run: str, as_json: bool) -> None:
         [f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in rows.to_numpy(dtype=object)
     ]
     print_table(f"{result.strategy}: the best {len(rows)} of {len(result):,} by {metric}", list(rows.columns), cells)
-    told = ", ".join(f"{name} {value}" for name, value in plateau.items()) if plateau else "the grid has no neighbours"
+    told = "the grid has no neighbours"
+    if plateau:
+        told = ", ".join(
+            f"{name} {value:.4f}" if name == "score" else f"{name} {value}" for name, value in plateau.items()
+        )
     trials = f"{result.n_trials:,} in study {result.study!r}"
     emit({}, False, f"plateau: {told}\nassumes: {result.assumptions}\ntrials: {trials}\nrun: {run}")
 

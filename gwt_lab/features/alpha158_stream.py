@@ -149,6 +149,8 @@ class Alpha158Stream:
         return bool(on_grid(np.array([time_ns]), self.timeframe).all())
 
     def _checked(self, values: Any, name: str) -> np.ndarray:
+        if type(values) is np.ndarray and values.dtype == np.float64 and values.shape == self._bars.shape[1:]:
+            return values
         try:
             numbers = np.atleast_1d(np.asarray(values, dtype=np.float64))
         except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,7 +75,8 @@ def long_frame(data: Any, *, symbol: str | None = None, price: str | None = None
     if isinstance(data, pd.Series):
         raise DataError("a Series holds one price a bar: pass price='close' to use it as closes, or an OHLCV frame")
     if not isinstance(data, pd.DataFrame):
-        raise DataError(f"bars must be Bars, an OHLCV DataFrame or the long frame, got {type(data).__name__}")
+        told = "; load_bars(...) reads a catalog name or a path" if isinstance(data, (str, os.PathLike)) else ""
+        raise DataError(f"bars must be Bars, an OHLCV DataFrame or the long frame, got {type(data).__name__}{told}")
     if isinstance(data.columns, pd.MultiIndex):
         return _from_wide(data)
     return _from_ohlcv(data, symbol)
@@ -95,7 +97,7 @@ def _from_ohlcv(data: pd.DataFrame, symbol: str | None) -> pd.DataFrame:
         hint = "; closes alone are taken with price='close'" if "close" in frame.columns or _numeric(data) else ""
         raise DataError(
             "bars need columns open, high, low, close, volume (any case), got "
-            f"{', '.join(map(str, data.columns[:8]))}{hint}"
+            f"{', '.join(map(str, data.columns[:8])) or 'none'}{hint}"
         )
     frame = _with_timestamp(frame)
     if "symbol" not in frame.columns:

@@ -33,7 +33,8 @@ class CostModel:
         Fraction paid by entries that rest at a limit; a rebate is negative. `fees` if not given.
     impact : float
         Volume-based slippage: an order of amount q in a bar of volume V moves its price by ``impact * sqrt(q / V)``
-        more. About one daily volatility for orders measured against a day's volume.
+        more, q before the moved price cuts it to the cash. About one daily volatility for orders measured against a
+        day's volume.
     fee_tiers : tuple of (traded value, fees, maker fees)
         From a traded value of the last 30 days on (quote currency), these fees hold instead; lowest first.
 
@@ -63,7 +64,8 @@ class CostModel:
         for name in ("fees", "slippage", "fixed_fees", "impact"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-                raise ConfigError(f"{name} must be one number, got {value!r}")
+                told = repr(value) if isinstance(value, (str, bool)) else type(value).__name__
+                raise ConfigError(f"{name} must be one number, got {told}")
             if not np.isfinite(value) or value < 0 or (name in _FRACTIONS and value >= 1):
                 raise ConfigError(
                     f"{name} must be {'a fraction from 0 to below 1' if name in _FRACTIONS else 'at least 0'}, "

@@ -61,7 +61,8 @@ class FillRules:
     time_stop : int
         Bars after which a position is closed; 0 for never.
     limit_bars : int
-        Bars that an entry rests at its limit.
+        Bars that an entry rests at its limit, unless its exit is signalled before. Where the price is better than the
+        limit when the order arrives, it is filled at once, with slippage up to the limit and the taker's fee.
     stop_exit_price : {"stoplimit", "stopmarket"}
         Stops fill at their price, or with slippage on top.
     leverage : float

@@ -108,6 +108,8 @@ class EnsembleSignalGenerator:
     def _out_of_fold(self) -> pd.DataFrame:
         """Return the members' out-of-fold forecasts side by side, for rows that all of them forecast."""
         frames = [generator.forecasts_ for generator in self.generators]
+        if any(not frame.index.is_unique for frame in frames):
+            raise DataError("an ensemble needs splits that test each row once, such as PurgedWalkForward")
         columns = {f"member {place}": frame["forecast"] for place, frame in enumerate(frames)}
         table = pd.concat(columns, axis=1, join="inner")
         if not len(table):

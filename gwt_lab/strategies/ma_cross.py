@@ -53,8 +53,8 @@ def crossings(fast: np.ndarray, slow: np.ndarray, patience: int) -> np.ndarray:
             if math.isnan(fast[i, j]) or math.isnan(slow[i, j]):
                 side = 0
                 continue
-            tie = TIE * abs(slow[i, j])
-            now = 1 if fast[i, j] > slow[i, j] + tie else (-1 if fast[i, j] < slow[i, j] - tie else 0)
+            gap, tie = fast[i, j] - slow[i, j], TIE * min(abs(fast[i, j]), abs(slow[i, j]))
+            now = 1 if gap > tie else (-1 if gap < -tie else 0)
             if now == 0:
                 age += 1
                 if age > patience:

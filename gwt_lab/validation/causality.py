@@ -12,25 +12,26 @@ purpose, and in the first rows, where warm-up gaps may have been filled backward
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import CausalityError, DataError
-from gwt_lab.market.as_bars import as_bars
-from gwt_lab.market.bars import PANELS, Bars
+from gwt_lab.validation.causality_inputs import BarsWorld, FrameWorld, world_of
+from gwt_lab.validation.causality_outputs import as_frame, differences, times_of, until
 
 __all__ = ["CausalReport", "Leak", "check_causal"]
 
-ROWS = "(rows)"  # the name under which missing or additional rows are reported
 _WORD = {
     "truncation": "sees later rows",
     "future": "changes with later values",
     "memory": "remembers more than lookback",
+    "horizon": "reaches beyond its horizon",
+    "alignment": "does not look ahead: it is known when its row is",
 }
 _EXTRA_CALLS = 24  # calls of the function spent on finding the first leaking time
 
@@ -76,7 +77,10 @@ class CausalReport:
         cuts = ", ".join(f"{count} {law}" for law, count in self.checked.items())
         if self.passed:
             return f"causal: no leak in {cuts} cuts"
-        lines = [f"{leak.column!r} {_WORD[leak.law]} at {leak.first_timestamp}" for leak in self.leaks[:10]]
+        lines = [
+            f"{leak.column!r} {_WORD.get(leak.law, f'changes with the {leak.law}')} at {leak.first_timestamp}"
+            for leak in self.leaks[:10]
+        ]
         more = [f"and {len(self.leaks) - 10} more"] if len(self.leaks) > 10 else []
         return f"not causal ({cuts} cuts): " + "; ".join(lines + more)
 
@@ -125,7 +129,7 @@ def check_causal(
     A pass means that no leak showed at the cuts tried. A leak that needs a rare event in the data to show (such as a
     fill across a gap) is provoked where gwt_lab can: `Bars` are checked a second time with missing bars added.
     """
-    world = _world(bars)
+    world = world_of(bars)
     if len(world.times) < 4:
         raise DataError(f"check_causal needs at least 4 rows to cut, got {len(world.times)}")
     if lookback is not None and not 1 <= lookback <= len(world.times):
@@ -133,18 +137,29 @@ def check_causal(
             f"lookback must lie between 1 and the {len(world.times)} rows of the data, got {lookback}: pass more bars"
         )
     rng = np.random.default_rng(seed)
-    checks = [_Check(function, world, tolerance, seed)]
+    checks = [CutCheck(function, world, tolerance, seed)]
     punched = world.punched(rng)
     if punched is not None:
         # a function that refuses missing bars cannot leak across them
         with suppress(DataError):
-            checks.append(_Check(function, punched, tolerance, seed))
+            checks.append(CutCheck(function, punched, tolerance, seed))
+    return report_of(checks, rng, n_cuts, lookback)
+
+
+def report_of(checks: Sequence[CutCheck], rng: np.random.Generator, n_cuts: int, lookback: int | None) -> CausalReport:
+    """Run checks of one function and return what they found together.
+
+    Raises
+    ------
+    CausalityError
+        If the function failed on every shortened input.
+    """
     leaks: dict[tuple[str, str], pd.Timestamp] = {}
     checked = {"truncation": 0, "future": 0} | ({} if lookback is None else {"memory": 0})
     for check in checks:
         check.run(rng, n_cuts, lookback)
         for law, count in check.checked.items():
-            checked[law] += count
+            checked[law] = checked.get(law, 0) + count
         for key, when in check.first_leaks().items():
             leaks[key] = min(when, leaks.get(key, when))
     if not checked["truncation"]:
@@ -152,244 +167,107 @@ def check_causal(
     return CausalReport([Leak(column, when, law) for (column, law), when in leaks.items()], checked)
 
 
-# ---------------------------------------------------------------------------------------------- what is being cut
-@dataclass(frozen=True)
-class _BarsWorld:
-    """`Bars` seen as rows that can be cut off, replaced or punched out."""
-
-    bars: Bars
-
-    @property
-    def times(self) -> pd.DatetimeIndex:
-        return self.bars.index
-
-    @property
-    def missing(self) -> np.ndarray:
-        return np.asarray(self.bars.close.isna().any(axis=1).to_numpy())
-
-    def rows(self, start: int, stop: int) -> Bars:
-        return self.bars.select(start=self.times[start], end=self.times[stop - 1])
-
-    def corrupted(self, stop: int, seed: int) -> Bars:
-        columns = {name: getattr(self.bars, name) for name in PANELS}
-        frames = {name: frame.copy() for name, frame in columns.items() if frame is not None}
-        noise = _noise(frames["close"].shape[0] - stop, frames["close"].shape[1], frames, stop, seed)
-        for name, frame in frames.items():
-            frame.iloc[stop:] = noise[name]
-        return replace(self.bars, **frames)
-
-    def punched(self, rng: np.random.Generator) -> _BarsWorld | None:
-        """Return a copy in which about 3 % of the bars of every symbol are missing, alone and in runs."""
-        holes = rng.random(self.bars.shape) < 0.015
-        holes[1:] |= holes[:-1]
-        holes[[0, -1]] = False
-        frames = {name: getattr(self.bars, name).mask(holes) for name in PANELS if getattr(self.bars, name) is not None}
-        return _BarsWorld(replace(self.bars, **frames))
-
-
-@dataclass(frozen=True)
-class _FrameWorld:
-    """A DataFrame seen as rows of times; several rows may share a time (the long frame)."""
-
-    frame: pd.DataFrame
-    stamps: pd.DatetimeIndex
-
-    @property
-    def times(self) -> pd.DatetimeIndex:
-        return self.stamps.unique().sort_values()
-
-    @property
-    def missing(self) -> np.ndarray:
-        gaps = self.frame.isna().any(axis=1).groupby(np.asarray(self.stamps)).any()
-        return np.asarray(gaps.sort_index().to_numpy())
-
-    def rows(self, start: int, stop: int) -> pd.DataFrame:
-        times = self.times
-        return self.frame[(self.stamps >= times[start]) & (self.stamps <= times[stop - 1])].copy()
-
-    def corrupted(self, stop: int, seed: int) -> pd.DataFrame:
-        frame, times = self.frame.copy(), self.times
-        if stop >= len(times):
-            return frame
-        later = np.flatnonzero(self.stamps >= times[stop])
-        lower = {str(name).lower(): name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])}
-        panels = {key: frame[[name]] for key, name in lower.items() if key != "timestamp"}
-        noise = _noise(len(later), 1, panels, 0, seed)
-        for key, values in noise.items():
-            frame[lower[key]] = frame[lower[key]].astype(np.float64)
-            frame.iloc[later, frame.columns.get_loc(lower[key])] = values[:, 0]
-        return frame
-
-    def punched(self, rng: np.random.Generator) -> _FrameWorld | None:
-        return None
-
-
-def _world(bars: Any) -> _BarsWorld | _FrameWorld:
-    if isinstance(bars, pd.DataFrame) and not isinstance(bars.columns, pd.MultiIndex):
-        if isinstance(bars.index, pd.DatetimeIndex):
-            return _FrameWorld(bars, bars.index)
-        for name in ("timestamp", "datetime", "date"):
-            if name in bars.columns:
-                return _FrameWorld(bars, pd.DatetimeIndex(bars[name]))
-    return _BarsWorld(as_bars(bars))
-
-
-def _noise(n_rows: int, n_columns: int, frames: dict[str, pd.DataFrame], stop: int, seed: int) -> dict[str, np.ndarray]:
-    """Return values of another market for every frame: positive, OHLC in order, nothing missing."""
-    rng = np.random.default_rng([seed, stop])
-    close = np.exp(rng.normal(3.0, 1.0, (n_rows, n_columns)))
-    spread = np.exp(rng.normal(-3.0, 0.5, (n_rows, n_columns)))
-    open_ = close * np.exp(rng.normal(0.0, 0.02, (n_rows, n_columns)))
-    ohlc = {
-        "open": open_,
-        "high": np.maximum(open_, close) * (1 + spread),
-        "low": np.minimum(open_, close) / (1 + spread),
-        "close": close,
-    }
-    volume = np.exp(rng.normal(4.0, 1.0, (n_rows, n_columns)))
-    return {name: ohlc.get(name, volume * close if name == "quote_volume" else volume) for name in frames}
-
-
 # ------------------------------------------------------------------------------------------------- the comparison
-class _Check:
+class CutCheck:
     """One function on one set of bars: evaluates cuts, remembers them, narrows down the first leak."""
 
-    def __init__(self, function: Callable[[Any], Any], world: _BarsWorld | _FrameWorld, tolerance: float, seed: int):
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        world: BarsWorld | FrameWorld,
+        tolerance: float,
+        seed: int,
+        first_cut: int = 0,
+    ) -> None:
         self.function, self.world, self.tolerance, self.seed = function, world, tolerance, seed
+        self.first_cut = first_cut
         self.times = world.times
-        self.whole = _as_frame(function(world.rows(0, len(self.times))))
+        self.whole = self.evaluate(world.rows(0, len(self.times)))
         self.checked: dict[str, int] = {}
         self.failure: Exception | None = None
-        self._seen: dict[tuple[str, int], dict[str, pd.Timestamp]] = {}
+        self.seen: dict[tuple[str, int], dict[str, pd.Timestamp]] = {}
 
     def run(self, rng: np.random.Generator, n_cuts: int, lookback: int | None) -> None:
+        """Compare at random cuts and at those where leaks hide."""
         n = len(self.times)
         for law in ("truncation", "future"):
-            for cut in _cuts(rng, n, n_cuts, self.world.missing, early=law == "future"):
-                self._count(law, self._compare(law, cut))
+            for cut in _cuts(rng, self.least_cut(law), n, n_cuts, self.world.missing, early=law == "future"):
+                self.count(law, self.compare(law, cut))
         if lookback is not None:
-            ends = sorted({n, *rng.integers(lookback, n + 1, n_cuts).tolist()})
-            for cut in ends:
-                self._compare_memory(cut, lookback)
-                self._count("memory", True)
+            for end in sorted({n, *rng.integers(lookback, n + 1, n_cuts).tolist()}):
+                self.compare_memory(end, lookback)
+                self.count("memory", True)
 
-    def _count(self, law: str, done: bool) -> None:
+    def least_cut(self, law: str) -> int:
+        """Return the fewest rows that a cut may keep."""
+        return self.first_cut
+
+    def count(self, law: str, done: bool) -> None:
+        """Count a cut that was compared."""
         self.checked[law] = self.checked.get(law, 0) + int(done)
 
-    def _compare(self, law: str, cut: int) -> bool:
-        if (law, cut) in self._seen:
+    def evaluate(self, data: Any) -> Any:
+        """Return what the function makes of data, in the form that `found` compares."""
+        return as_frame(self.function(data))
+
+    def changed(self, law: str, cut: int) -> Any:
+        """Return the data with all but the first `cut` rows gone or changed."""
+        return self.world.rows(0, cut) if law == "truncation" else self.world.corrupted(cut, self.seed)
+
+    def compare(self, law: str, cut: int) -> bool:
+        """Compare at one cut, once; return whether the function could be evaluated there."""
+        if (law, cut) in self.seen:
             return True
-        world = self.world
         try:
-            part = _as_frame(
-                self.function(world.rows(0, cut) if law == "truncation" else world.corrupted(cut, self.seed))
-            )
+            part = self.evaluate(self.changed(law, cut))
         except Exception as error:  # too few rows for this function: not a leak, and counted as not checked
             self.failure = error
             return False
-        last = self.times[cut - 1]
-        self._seen[law, cut] = dict(_differences(_until(self.whole, last), _until(part, last), self.tolerance))
+        self.seen[law, cut] = self.found(law, cut, part)
         return True
 
-    def _compare_memory(self, cut: int, lookback: int) -> None:
-        # a function that cannot work on the rows it declares to need has declared too few: its error goes through
-        part = _as_frame(self.function(self.world.rows(cut - lookback, cut)))
+    def found(self, law: str, cut: int, part: Any) -> dict[str, pd.Timestamp]:
+        """Return the columns that differ up to a cut, and where they begin to."""
         last = self.times[cut - 1]
-        whole = self.whole[_times(self.whole) == last]
-        self._seen["memory", cut] = dict(_differences(whole, part[_times(part) == last], self.tolerance))
+        return dict(differences(until(self.whole, last), until(part, last), self.tolerance))
+
+    def compare_memory(self, end: int, lookback: int) -> None:
+        """Compare the last row of `lookback` rows with the same row of all."""
+        # a function that cannot work on the rows it declares to need has declared too few: its error goes through
+        part = self.evaluate(self.world.rows(end - lookback, end))
+        last = self.times[end - 1]
+        whole = self.whole[times_of(self.whole) == last]
+        self.seen["memory", end] = dict(differences(whole, part[times_of(part) == last], self.tolerance))
 
     def first_leaks(self) -> dict[tuple[str, str], pd.Timestamp]:
         """Return the first leaking time by (column, law), narrowed down by halving the cuts."""
         budget = _EXTRA_CALLS
         for law in ("truncation", "future"):
-            for column in sorted({name for (kind, _), found in self._seen.items() if kind == law for name in found}):
-                leaking = min(cut for (kind, cut), found in self._seen.items() if kind == law and column in found)
-                clean = 0
+            for column in sorted({name for (kind, _), found in self.seen.items() if kind == law for name in found}):
+                leaking = min(cut for (kind, cut), found in self.seen.items() if kind == law and column in found)
+                clean = max(self.least_cut(law) - 1, 0)
                 while leaking - clean > 1 and budget > 0:
                     middle = (leaking + clean) // 2
-                    budget -= (law, middle) not in self._seen
-                    if self._compare(law, middle) and column in self._seen[law, middle]:
+                    budget -= (law, middle) not in self.seen
+                    if self.compare(law, middle) and column in self.seen[law, middle]:
                         leaking = middle
                     else:
                         clean = middle
         first: dict[tuple[str, str], pd.Timestamp] = {}
-        for (law, _), found in self._seen.items():
+        for (law, _), found in self.seen.items():
             for column, when in found.items():
                 first[column, law] = min(when, first.get((column, law), when))
         return first
 
 
-def _cuts(rng: np.random.Generator, n: int, n_cuts: int, missing: np.ndarray, *, early: bool) -> list[int]:
-    """Return how many rows to keep: random, one row into gaps, and (with `early`) the first few."""
-    chosen = set(rng.integers(1, n, n_cuts).tolist())
+def _cuts(rng: np.random.Generator, low: int, n: int, n_cuts: int, missing: np.ndarray, *, early: bool) -> list[int]:
+    """Return how many rows to keep, `low` at least: random, one row into gaps, and (with `early`) the first few."""
+    least = max(low, 1)
+    chosen = set(rng.integers(least, n, n_cuts).tolist())
     inside = np.flatnonzero(missing[:-1]) + 1
+    inside = inside[inside >= least]
     if len(inside):
         chosen |= set(rng.choice(inside, min(n_cuts, len(inside)), replace=False).tolist())
     if early:
-        chosen |= {cut for cut in (1, 4, 16, 64, 256, 1024) if cut < n}
-    return sorted(chosen)
-
-
-def _as_frame(output: Any) -> pd.DataFrame:
-    frame = output.to_frame() if isinstance(output, pd.Series) else output
-    if not isinstance(frame, pd.DataFrame) or not isinstance(_times(frame), pd.DatetimeIndex):
-        raise DataError(
-            f"the function must return a frame indexed by time or (datetime, instrument), got {type(output).__name__}"
-        )
-    return frame
-
-
-def _times(frame: pd.DataFrame) -> pd.Index:
-    if not isinstance(frame.index, pd.MultiIndex):
-        return frame.index
-    level = "datetime" if "datetime" in frame.index.names else 0
-    return frame.index.get_level_values(level)
-
-
-def _until(frame: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
-    return frame[_times(frame) <= last]
-
-
-def _differences(whole: pd.DataFrame, part: pd.DataFrame, tolerance: float) -> Iterator[tuple[str, pd.Timestamp]]:
-    """Yield (column, first time) wherever two outputs over the same rows differ."""
-    if not whole.index.equals(part.index):
-        differing = whole.index.symmetric_difference(part.index)
-        if len(differing):
-            yield ROWS, min(_times(pd.DataFrame(index=differing)))
-        common = whole.index.intersection(part.index)
-        whole, part = whole.loc[common], part.loc[common]
-    if not len(whole):
-        return
-    times = _times(whole)
-    if whole.columns.equals(part.columns) and _numeric(whole) and _numeric(part):
-        wrong = ~_near(whole.to_numpy(np.float64), part.to_numpy(np.float64), tolerance)
-        for position in np.flatnonzero(wrong.any(axis=0)):
-            yield str(whole.columns[position]), times[wrong[:, position]].min()
-        return
-    for name in whole.columns.union(part.columns, sort=False):
-        if name not in whole.columns or name not in part.columns:
-            yield str(name), times[0]
-            continue
-        differing = ~_equal(whole[name], part[name], tolerance)
-        if differing.any():
-            yield str(name), times[differing].min()
-
-
-def _numeric(frame: pd.DataFrame) -> bool:
-    return all(isinstance(kind, np.dtype) and kind.kind in "fiub" for kind in frame.dtypes)
-
-
-def _near(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
-    equal = (a == b) | (np.isnan(a) & np.isnan(b))
-    if tolerance:
-        with np.errstate(invalid="ignore"):
-            equal |= np.abs(a - b) <= tolerance * (1 + np.abs(a))
-    return np.asarray(equal)
-
-
-def _equal(left: pd.Series, right: pd.Series, tolerance: float) -> np.ndarray:
-    if pd.api.types.is_numeric_dtype(left) and pd.api.types.is_numeric_dtype(right):
-        a, b = (column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (left, right))
-        return _near(a, b, tolerance)
-    same = (left.to_numpy(dtype=object) == right.to_numpy(dtype=object)) | (left.isna() & right.isna()).to_numpy()
-    return np.asarray(same, dtype=bool)
+        chosen |= {cut for cut in (low + 1, low + 4, low + 16, low + 64, low + 256, low + 1024) if cut < n}
+    return sorted(chosen | ({low} if low else set()))

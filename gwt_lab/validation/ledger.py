@@ -71,8 +71,9 @@ class DeflatedSharpe:
     note: str = field(repr=False)
 
     def __str__(self) -> str:
+        effective = f"{self.effective_trials:,.0f}"
         return (
-            f"deflated Sharpe ratio {self.value:.3f} by {self.effective_trials:,.0f} effective trials, "
+            f"deflated Sharpe ratio {self.value:.3f} by {effective} effective trial{'s' if effective != '1' else ''}, "
             f"{self.raw_value:.3f} by all {self.n_trials:,} ({self.note})"
         )
 
@@ -132,6 +133,30 @@ class _Counted:
         file = self._open()
         found = file.rows(f"SELECT n, sharpes {_OF_STUDY} ORDER BY batches.id", (self._name,) * 2)
         return np.concatenate([np.empty(0), *(file.array(blob, "<f8", n) for n, blob in found)])
+
+    def judge(self, returns: Any) -> DeflatedSharpe:
+        """Return what is left of the Sharpe ratio of a path that was chosen from these trials.
+
+        Parameters
+        ----------
+        returns : array_like of shape (n_times,), or a portfolio with `returns()`
+            Every bar's return, as a fraction; its moments are taken from it, so that no unit can be mistaken.
+
+        Raises
+        ------
+        DataError
+            If there is more than one path, a value is not finite, or nothing varies.
+        """
+        values = np.asarray(returns.returns() if hasattr(returns, "returns") else returns, dtype=np.float64)
+        if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all() or values.std() == 0:
+            raise DataError(
+                f"judge wants the returns of one path, finite and not all equal; got shape {values.shape}: pick one "
+                "account, pf[label]"
+            )
+        deviations = values - values.mean()
+        spread = float(values.std(ddof=1))
+        skew, kurtosis = (float(np.mean((deviations / values.std()) ** power)) for power in (3, 4))
+        return self.deflated_sharpe_ratio(float(values.mean()) / spread, len(values), skew, kurtosis)
 
     def deflated_sharpe_ratio(
         self, sharpe: float, n_observations: int, skew: float = 0.0, kurtosis: float = 3.0

@@ -95,7 +95,7 @@ class PurgedWalkForward:
         DataError
             If there are no dates, or too few for the splits.
         """
-        dates = _dates(X)
+        dates = dates_of(X)
         unique, number = np.unique(dates.asi8, return_inverse=True)
         first_test = self._first_test(len(unique))
         known = None if groups is None else pd.DatetimeIndex(groups).as_unit("ns").asi8
@@ -121,12 +121,13 @@ class PurgedWalkForward:
         return first
 
 
-def _dates(X: Any) -> pd.DatetimeIndex:
+def dates_of(X: Any) -> pd.DatetimeIndex:
+    """Return the date of each row: its time index, or the level `datetime` of a long frame."""
     index = X if isinstance(X, pd.Index) else getattr(X, "index", None)
     if isinstance(index, pd.MultiIndex):
         index = index.get_level_values("datetime" if "datetime" in index.names else 0)
     if not isinstance(index, pd.DatetimeIndex):
         raise DataError(
-            f"a walk forward needs rows with dates (a time index or a level 'datetime'), got {type(X).__name__}"
+            f"a split by dates needs rows with dates (a time index or a level 'datetime'), got {type(X).__name__}"
         )
     return index.as_unit("ns")

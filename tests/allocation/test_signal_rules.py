@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gwt_lab.allocation.signal_rules import hold_between, rank_weights, rebalance_rows
-from gwt_lab.errors import ConfigError
+from gwt_lab.allocation.signal_rules import (
+    hold_between,
+    no_trade_band,
+    rank_weights,
+    rebalance_rows,
+    threshold_weights,
+    volatility_target,
+)
+from gwt_lab.errors import ConfigError, DataError, ShapeError
+from tests.oracles import signal_rules as plain
 
 NAN = np.nan
 
@@ -73,3 +81,152 @@ def test_off_the_grid_is_hold():
 def test_the_pace_must_be_whole(every):
     with pytest.raises(ConfigError, match="whole number"):
         rebalance_rows(index(3, "1h"), "1h", every)
+
+
+# ------------------------------------------------------------------------------------------------ thresholds
+def test_thresholds_by_hand():
+    forecast = [[0.7, 0.6, 0.3, NAN], [0.5, 0.5, 0.5, 0.5], [NAN] * 4, [0.9, 0.8, 0.61, 0.39]]
+    long = threshold_weights(forecast)
+    np.testing.assert_array_equal(long[:2], [[1, 0, 0, 0], [0, 0, 0, 0]])
+    assert np.isnan(long[2]).all()
+    np.testing.assert_allclose(long[3], [1 / 3, 1 / 3, 1 / 3, 0])
+    np.testing.assert_array_equal(threshold_weights(forecast, long_only=False)[0], [0.5, 0, -0.5, 0])
+    np.testing.assert_array_equal(threshold_weights(forecast, max_position_weight=0.25)[3], [0.25, 0.25, 0.25, 0])
+
+
+def test_a_stricter_threshold_holds_fewer():
+    forecast = np.random.default_rng(1).random((50, 8))
+    held = [(threshold_weights(forecast, threshold=x, long_only=False) != 0).sum() for x in (0.5, 0.6, 0.7, 0.9)]
+    assert held == sorted(held, reverse=True)
+    assert held[0] > held[-1] > 0
+
+
+def test_thresholds_refuse_what_is_no_probability():
+    with pytest.raises(DataError, match=r"probabilities.*got -0.2"):
+        threshold_weights([[0.5, -0.2]])
+    with pytest.raises(ConfigError, match="threshold"):
+        threshold_weights([[0.5]], threshold=0.4)
+    with pytest.raises(ConfigError, match="max_position_weight"):
+        threshold_weights([[0.5]], max_position_weight=0)
+    with pytest.raises(ShapeError, match="n_times"):
+        threshold_weights([0.5, 0.6])
+
+
+PROBABILITIES = hnp.arrays(np.float64, (4, 5), elements=st.floats(0, 1) | st.just(NAN))
+
+
+@settings(max_examples=60, deadline=None)
+@given(PROBABILITIES, st.floats(0.5, 0.95), st.booleans(), st.floats(0.05, 1))
+def test_thresholds_equal_their_plain_twin(forecast, threshold, long_only, cap):
+    fast = threshold_weights(forecast, threshold=threshold, long_only=long_only, max_position_weight=cap)
+    slow = plain.threshold_weights(forecast.tolist(), threshold, long_only, cap)
+    np.testing.assert_allclose(fast, slow, rtol=1e-15)
+
+
+# ------------------------------------------------------------------------------------------------ volatility targets
+def test_a_volatility_target_by_hand():
+    # returns of the held symbol: 1, -1, 1, -1 per cent: standard deviation of the last two is 1.414 per cent
+    returns = np.array([[0.01, NAN], [-0.01, NAN], [0.01, NAN], [-0.01, NAN]])
+    weights = np.tile([0.5, 0.0], (4, 1))
+    scaled = volatility_target(weights, returns, target=0.00707106781, window=2, max_gross=3.0)
+    assert np.isnan(scaled[0]).all()
+    np.testing.assert_allclose(scaled[1:, 0], 0.5, rtol=1e-8)
+    np.testing.assert_array_equal(scaled[1:, 1], 0.0)
+
+
+def test_the_target_is_met_on_the_window_unless_gross_is_at_its_limit():
+    rng = np.random.default_rng(0)
+    returns, weights = rng.normal(0, 0.01, (300, 4)), np.tile([0.4, 0.3, -0.2, 0.1], (300, 1))
+    scaled = volatility_target(weights, returns, target=0.002, window=100, max_gross=5.0)
+    assert np.std(returns[200:300] @ scaled[299], ddof=1) == pytest.approx(0.002, rel=1e-12)
+    limited = volatility_target(weights, returns, target=0.2, window=100, max_gross=0.8)
+    np.testing.assert_allclose(np.abs(limited[299]).sum(), 0.8)
+
+
+def test_no_volatility_and_no_weights():
+    still = np.zeros((5, 2))
+    assert np.isnan(volatility_target(np.full((5, 2), 0.5), still, target=0.01, window=3)).all()
+    assert (volatility_target(still, still, target=0.01, window=3) == 0).all()
+    assert np.isnan(volatility_target([[0.5, NAN]] * 3, np.ones((3, 2)), target=0.01, window=3)).all()
+
+
+MAYBE = st.floats(-0.5, 0.5) | st.just(NAN) | st.just(0.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(np.float64, (9, 3), elements=st.sampled_from([-0.5, 0.0, 0.25, 0.5, NAN])),
+    hnp.arrays(np.float64, (9, 3), elements=st.sampled_from([-0.03, -0.01, 0.0, 0.02, 0.05, NAN])),
+    st.integers(2, 10),
+)
+def test_volatility_targets_equal_their_plain_twin(weights, returns, window):
+    fast = volatility_target(weights, returns, target=0.01, window=window)
+    slow = plain.volatility_target(weights.tolist(), returns.tolist(), 0.01, window, 1.0)
+    np.testing.assert_allclose(fast, slow, rtol=1e-9)
+
+
+def test_volatility_targets_refuse_what_does_not_match():
+    with pytest.raises(ShapeError, match="one shape"):
+        volatility_target(np.ones((3, 2)), np.ones((4, 2)), target=0.1, window=2)
+    frame = pd.DataFrame(1.0, index=index(3, "1h"), columns=["A", "B"])
+    with pytest.raises(ShapeError, match="same index"):
+        volatility_target(frame, frame[["B", "A"]], target=0.1, window=2)
+    for bad in ({"target": 0}, {"target": NAN}, {"window": 1}, {"max_gross": 0}):
+        with pytest.raises(ConfigError):
+            volatility_target(frame, frame, **({"target": 0.1, "window": 2} | bad))
+
+
+# ------------------------------------------------------------------------------------------------ bands
+def test_a_band_by_hand():
+    weights = [[0.5, 0.02], [0.53, 0.1], [NAN, 0.04], [0.0, 0.0]]
+    banded = no_trade_band(weights, band=0.05)
+    np.testing.assert_array_equal(banded, [[0.5, NAN], [NAN, 0.1], [NAN, 0.04], [0.0, 0.0]])
+    edge = no_trade_band(weights, band=0.05, to_edge=True)
+    np.testing.assert_allclose(edge, [[0.45, NAN], [0.48, 0.05], [NAN, NAN], [0.0, 0.0]])
+
+
+def test_what_is_held_drifts():
+    # half the account doubles: 0.5 becomes 1 of 1.5, so that the target of 0.6 is within the band
+    weights, returns = [[0.5], [0.6]], [[0.0], [1.0]]
+    np.testing.assert_array_equal(no_trade_band(weights, band=0.08, returns=returns), [[0.5], [NAN]])
+    np.testing.assert_array_equal(no_trade_band(weights, band=0.08), [[0.5], [0.6]])
+
+
+def test_a_wider_band_trades_less_and_none_trades_every_change():
+    rng = np.random.default_rng(2)
+    weights = rng.uniform(-0.5, 0.5, (200, 3))
+    trades = [np.isfinite(no_trade_band(weights, band=band)).sum() for band in (0.0, 0.1, 0.3)]
+    assert trades[0] == weights.size > trades[1] > trades[2]
+    np.testing.assert_array_equal(no_trade_band(weights, band=0.0), weights)
+    with pytest.raises(ConfigError, match="band"):
+        no_trade_band(weights, band=-0.1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(np.float64, (9, 3), elements=MAYBE),
+    hnp.arrays(np.float64, (9, 3), elements=MAYBE),
+    st.floats(0, 0.4),
+    st.booleans(),
+    st.booleans(),
+)
+def test_bands_equal_their_plain_twin(weights, returns, band, drifts, to_edge):
+    fast = no_trade_band(weights, band=band, returns=returns if drifts else None, to_edge=to_edge)
+    slow = plain.no_trade_band(weights.tolist(), band, returns.tolist() if drifts else None, to_edge)
+    np.testing.assert_allclose(fast, slow, rtol=1e-9, atol=1e-12)
+
+
+def test_a_frame_stays_a_frame_and_the_steps_chain():
+    rng = np.random.default_rng(3)
+    columns = ["A", "B", "C"]
+    forecast = pd.DataFrame(rng.random((60, 3)), index=index(60, "1h"), columns=columns)
+    returns = pd.DataFrame(rng.normal(0, 0.01, (60, 3)), index=forecast.index, columns=columns)
+    weights = threshold_weights(forecast)
+    scaled = volatility_target(weights, returns, target=0.003, window=20)
+    banded = no_trade_band(scaled, band=0.05, returns=returns)
+    for frame in (weights, scaled, banded):
+        assert frame.index.equals(forecast.index)
+        assert list(frame.columns) == columns
+    assert banded.notna().any().all()
+    # a rule of rows is causal: what comes later changes nothing
+    np.testing.assert_array_equal(no_trade_band(scaled[:40], band=0.05, returns=returns[:40]), banded[:40])

@@ -206,6 +206,16 @@ def test_amounts_are_cut_to_lots_and_small_orders_dropped():
     assert told(pf) == [(1, "order", 2.5, 100)]  # 1.0 is worth 100, below 150; 0.5 is below 1.0
 
 
+def test_a_lot_that_is_missed_by_rounding_is_met_but_never_on_credit():
+    market = bars(STEADY, instruments=venue(amount_lot=0.1))
+    costs = CostModel(0.0, 0.0, use_lots=True)
+    met = Portfolio.from_orders(market, orders(market, {0: 0.3 - 1e-16}), costs=costs)
+    assert met.fills[0, 2] == pytest.approx(0.3)
+    short = Portfolio.from_signals(market, at(market, 0), costs=costs, init_cash=1_000 * (1 - 1e-12))
+    assert short.fills[0, 2] == pytest.approx(9.9)
+    assert short.cash.min() >= 0
+
+
 # ------------------------------------------------------------------------------------------------ accounts
 def two(rows: int = 4):
     return bars([100] * rows, [10] * rows)

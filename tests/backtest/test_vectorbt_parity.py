@@ -79,14 +79,31 @@ def assert_same(ours: Portfolio, theirs, what: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-7 if name == "fees" else TOLERANCE, atol=1e-9, err_msg=what)
 
 
+def full(bars, values) -> pd.DataFrame:
+    """Return a whole frame of one memory layout: vectorbt compiles anew for every other kind of argument."""
+    found = np.broadcast_to(np.asarray(values), bars.shape)
+    return pd.DataFrame(np.array(found, order="C"), bars.index, bars.close.columns)
+
+
+def their_words(bars, words: dict, price: str) -> dict:
+    """Return the same settings in one form."""
+    modes = {False: "disabled", True: "both"}
+    words = {"accumulate": False, "size": np.inf, "fixed_fees": 0.0, "sl_stop": np.nan, "tp_stop": np.nan} | words
+    words["accumulate"] = modes.get(words["accumulate"], words["accumulate"])
+    for name in ("size", "sl_stop", "tp_stop", "fixed_fees"):
+        words[name] = full(bars, np.asarray(words[name], dtype=np.float64))
+    words["price"] = full(bars, bars.open if price == "next_open" else bars.close)
+    return words | {name: full(bars, getattr(bars, name)) for name in ("open", "high", "low")}
+
+
 def both(vbt, bars, signals, price="close", ours=(), theirs=(), **shared):
     """Return our portfolio and theirs on the same bars, signals and rules."""
     costs = {"fees": 0.002, "slippage": 0.001}
     pf = Portfolio.from_signals(bars, **signals, price=price, init_cash=1_000, **costs, **(dict(shared) | dict(ours)))
-    if price == "next_open":
-        signals, theirs = shifted(signals), {"price": bars.open} | dict(theirs)
-    other = vbt.Portfolio.from_signals(bars.close, **signals, **costs, **THEIRS, **(dict(shared) | dict(theirs)))
-    return pf, other
+    delayed = shifted(signals) if price == "next_open" else signals
+    delayed = {name: full(bars, frame) for name, frame in delayed.items()}
+    words = their_words(bars, dict(shared) | dict(theirs), price)
+    return pf, vbt.Portfolio.from_signals(full(bars, bars.close), **delayed, **costs, **THEIRS, **words)
 
 
 # ------------------------------------------------------------------------------------------------ signals
@@ -102,7 +119,7 @@ def test_one_direction(vbt, direction, price, accumulate):
 
 
 @pytest.mark.parametrize("opposite", ["ignore", "close", "closereduce", "reverse", "reversereduce"])
-@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("accumulate", [False, True, "addonly", "removeonly"])
 def test_long_and_short_signals(vbt, opposite, accumulate):
     bars = hostile_bars(2, wild=0.01)
     signals = random_signals(2, bars, "entries", "exits", "short_entries", "short_exits")
@@ -111,11 +128,8 @@ def test_long_and_short_signals(vbt, opposite, accumulate):
     assert_same(pf, other, f"{opposite} {accumulate}")
 
 
-@pytest.mark.parametrize(
-    ("conflict", "direction_conflict"),
-    [("ignore", "long"), ("entry", "ignore"), ("entry", "adjacent"), ("exit", "short"), ("adjacent", "opposite"),
-     ("adjacent", "long"), ("opposite", "adjacent"), ("opposite", "opposite")],
-)  # fmt: skip
+@pytest.mark.parametrize("conflict", ["ignore", "entry", "exit", "adjacent", "opposite"])
+@pytest.mark.parametrize("direction_conflict", ["ignore", "long", "short", "adjacent", "opposite"])
 def test_conflicts(vbt, conflict, direction_conflict):
     bars = hostile_bars(3, 100, wild=0.01)
     signals = random_signals(3, bars, "entries", "exits", "short_entries", "short_exits", chance=0.5)
@@ -176,10 +190,6 @@ def test_shared_cash(vbt, call_seq, group_by, direction):
 
 
 # ------------------------------------------------------------------------------------------------ stops
-def stop_panels(bars, *, high_first: bool = False) -> dict[str, pd.DataFrame]:
-    return {name: getattr(bars, name) for name in ("open", "high", "low")}
-
-
 @pytest.mark.parametrize("direction", ["longonly", "both"])
 @pytest.mark.parametrize(
     "stops",
@@ -193,7 +203,7 @@ def test_stops(vbt, direction, stops):
     signals = random_signals(9, bars, "entries", "exits", chance=0.06)
     size = 300 / bars.close.iloc[0].to_numpy()
     pf, other = both(
-        vbt, bars, signals, **stops, direction=direction, size=size, theirs=stop_panels(bars),
+        vbt, bars, signals, **stops, direction=direction, size=size,
     )  # fmt: skip
     assert_same(pf, other, str(stops))
     assert (pf.fills[:, 5] > 0).sum() > 10
@@ -203,7 +213,7 @@ def test_stops_of_positions_that_grow(vbt):
     bars = hostile_bars(10, 300, gaps=0.004)
     signals = random_signals(10, bars, "entries", "exits", chance=0.2)
     shared = {"accumulate": True, "size": 100 / bars.close.iloc[0].to_numpy(), "sl_stop": 0.03, "tp_stop": 0.03}
-    assert_same(*both(vbt, bars, signals, **shared, theirs=stop_panels(bars)), "growing")
+    assert_same(*both(vbt, bars, signals, **shared), "growing")
 
 
 def test_stops_by_bar_and_column(vbt):
@@ -211,17 +221,17 @@ def test_stops_by_bar_and_column(vbt):
     rng = np.random.default_rng(11)
     stop = pd.DataFrame(rng.choice([0.02, 0.05, np.nan], bars.shape), bars.index, bars.close.columns)
     signals = random_signals(11, bars, "entries", "exits", chance=0.1)
-    assert_same(*both(vbt, bars, signals, sl_stop=stop, theirs=stop_panels(bars)), "frames")
+    assert_same(*both(vbt, bars, signals, sl_stop=stop), "frames")
 
 
 # ------------------------------------------------------------------------------------------------ orders, weights
 def orders_both(vbt, bars, size, *, price="close", ours=(), theirs=(), **shared):
     costs = {"fees": 0.002, "slippage": 0.001}
     pf = Portfolio.from_orders(bars, size, price=price, init_cash=1_000, **costs, **(dict(shared) | dict(ours)))
-    if price == "next_open":
-        size, theirs = size.shift(1), {"price": bars.open} | dict(theirs)
-    other = vbt.Portfolio.from_orders(bars.close, size, **costs, **THEIRS, **(dict(shared) | dict(theirs)))
-    return pf, other
+    delayed = full(bars, size.shift(1) if price == "next_open" else size)
+    paid = full(bars, bars.open if price == "next_open" else bars.close)
+    words = {"price": paid, **costs, **THEIRS, **shared, **dict(theirs)}
+    return pf, vbt.Portfolio.from_orders(full(bars, bars.close), delayed, **words)
 
 
 UNITS = {"amount": None, "value": 100.0, "percent": 0.3, "targetamount": None, "targetvalue": 200.0,
@@ -238,6 +248,8 @@ def test_orders(vbt, size_type, direction, price):
     rng = np.random.default_rng(12)
     unit = UNITS[size_type] or 100 / bars.close.iloc[0].to_numpy()
     size = unit * rng.choice([1.0, -1.0, 0.5, -0.5, 0.0, np.nan], bars.shape, p=[0.1, 0.1, 0.1, 0.1, 0.05, 0.55])
+    if size_type == "percent":
+        size[size == 0] = np.nan  # no part of everything is no order to us and an error to them
     frame = pd.DataFrame(size, bars.index, bars.close.columns)
     assert_same(
         *orders_both(vbt, bars, frame, price=price, size_type=size_type, direction=direction),
@@ -269,10 +281,9 @@ def test_weights(vbt, gross):
     frame = pd.DataFrame(weights, bars.index, bars.close.columns)
     costs = {"fees": 0.002, "slippage": 0.001}
     pf = Portfolio.from_weights(bars, frame, price="close", init_cash=1_000, **costs)
-    other = vbt.Portfolio.from_orders(
-        bars.close, frame, size_type="targetpercent", call_seq="auto", cash_sharing=True, group_by=True, **costs,
-        **THEIRS,
-    )  # fmt: skip
+    prices = full(bars, bars.close)
+    words = {"size_type": "targetpercent", "call_seq": "auto", "cash_sharing": True, "group_by": True}
+    other = vbt.Portfolio.from_orders(prices, full(bars, frame), price=prices, **words, **costs, **THEIRS)
     assert_same(pf, other, f"gross {gross}")
 
 

@@ -87,7 +87,32 @@ def test_drifting_weights_equal_the_plain_twin(block):
 
 # ------------------------------------------------------------------------------------------------ small and exact
 STEPS = st.integers(-3, 3)
+CONFLICTS = st.sampled_from(["ignore", "entry", "exit", "adjacent", "opposite"])
 FRACTION = st.sampled_from([float("nan"), 0.0, 0.01, 0.02, 0.03])
+
+
+@st.composite
+def exact_rules(draw, price: str) -> Rules:
+    leverage = draw(st.sampled_from([1.0, 1.0, 10.0, 40.0]))
+    return Rules(
+        at_open=price == "next_open",
+        direction=draw(st.sampled_from(["longonly", "shortonly", "both"])),
+        accumulate=draw(st.sampled_from(["disabled", "both", "addonly", "removeonly"])),
+        long_conflict=draw(CONFLICTS),
+        short_conflict=draw(CONFLICTS),
+        dir_conflict=draw(st.sampled_from(["ignore", "long", "short", "adjacent", "opposite"])),
+        opposite_entry=draw(st.sampled_from(["ignore", "close", "closereduce", "reverse", "reversereduce"])),
+        ambiguity=draw(st.sampled_from(["pessimistic", "neutral", "optimistic"])),
+        call_seq=draw(st.sampled_from(["default", "reversed", "auto"])),
+        sl_trail=draw(st.booleans()),
+        time_stop=draw(st.integers(0, 3)),
+        limit_bars=draw(st.integers(1, 3)),
+        leverage=leverage,
+        maintenance=0.005 if leverage > 1 else 0.0,
+        delist=draw(st.booleans()),
+        fees=draw(st.sampled_from([0.0, 0.01])),
+        slippage=draw(st.sampled_from([0.0, 0.01])),
+    )
 
 
 @st.composite
@@ -106,22 +131,7 @@ def exact_cases(draw) -> Case:
         for name, values, lost in zip(("open", "high", "low", "close", "volume"), panels, gone, strict=True)
     }
     price = draw(st.sampled_from(["next_open", "close", "next_close"]))
-    leverage = draw(st.sampled_from([1.0, 1.0, 10.0, 40.0]))
-    rules = Rules(
-        at_open=price == "next_open",
-        direction=draw(st.sampled_from(["longonly", "shortonly", "both"])),
-        accumulate=draw(st.sampled_from(["disabled", "both", "addonly", "removeonly"])),
-        ambiguity=draw(st.sampled_from(["pessimistic", "neutral", "optimistic"])),
-        call_seq=draw(st.sampled_from(["default", "reversed", "auto"])),
-        sl_trail=draw(st.booleans()),
-        time_stop=draw(st.integers(0, 3)),
-        limit_bars=draw(st.integers(1, 3)),
-        leverage=leverage,
-        maintenance=0.005 if leverage > 1 else 0.0,
-        delist=draw(st.booleans()),
-        fees=draw(st.sampled_from([0.0, 0.01])),
-        slippage=draw(st.sampled_from([0.0, 0.01])),
-    )
+    rules = draw(exact_rules(price))
     signals = draw(hnp.arrays(bool, (4, *shape), elements=st.sampled_from([False, False, True])))
     names = ("entries", "exits", "short_entries", "short_exits")
     return Case(

@@ -10,12 +10,17 @@ from sklearn.model_selection import KFold
 
 from gwt_lab.errors import CausalityError, ConfigError, DataError, NotFittedError, UnknownNameError
 from gwt_lab.features.alpha158 import ALPHA158_COLUMNS, ALPHA158_LOOKBACKS, alpha158
+from gwt_lab.market.bars import Bars
+from gwt_lab.models.ensemble import EnsembleSignalGenerator
 from gwt_lab.models.labels import direction, forward_return, relative_direction
 from gwt_lab.models.lightgbm_model import LightGBMModel, LightGBMParams
 from gwt_lab.models.signal_generator import QlibSignalGenerator
+from gwt_lab.models.training import make_table
 from gwt_lab.models.walk_forward import walk_forward
 from gwt_lab.validation.causality import check_causal
+from gwt_lab.validation.pipelines import check_pipeline
 from gwt_lab.validation.splits import PurgedWalkForward
+from gwt_lab.validation.splits_combinatorial import CombinatorialPurgedCV
 from tests.models.made import COLUMNS, SMALL, one_symbol, persistent_bars
 from tests.oracles.markets import random_bars
 
@@ -255,6 +260,34 @@ def test_splitters_that_leak_are_refused(bars) -> None:  # type: ignore[no-untyp
         else:
             with pytest.raises(CausalityError, match="purged_size of at least"):
                 generator.train(bars)
+
+
+def test_combinatorial_splits_are_taken(bars) -> None:  # type: ignore[no-untyped-def]
+    splits = CombinatorialPurgedCV(4, 2, purged_size=2, embargo_size=2)
+    generator = QlibSignalGenerator(features=COLUMNS, splits=splits, **SMALL)
+    report = generator.train(bars)
+    assert len(report["folds"]) == 6
+    assert report["n_rows"] == sum(fold["n_rows"] for fold in report["folds"])
+    with pytest.raises(DataError, match="test each row once"):
+        EnsembleSignalGenerator([generator]).train(bars)
+
+
+@pytest.mark.parametrize("label", ["direction", "relative"])
+def test_the_whole_pipeline_to_the_trees_does_not_leak(label: str) -> None:
+    """Features, the choice of rows and the place of labels: all that happens before LightGBM."""
+    generator = QlibSignalGenerator(features=COLUMNS, label=label, horizon=2, **SMALL)
+
+    def pipeline(bars: Bars) -> tuple[pd.DataFrame, pd.Series]:
+        rows = make_table(bars, generator.features, generator.question).rows
+        kept = rows.usable
+        inputs = pd.DataFrame(rows.values[kept], index=rows.index[kept], columns=rows.names)
+        return inputs, pd.Series(rows.target[kept], index=inputs.index)
+
+    bars = persistent_bars(n_bars=260, holes=0.02)
+    report = check_pipeline(pipeline, bars, horizon=3)
+    assert report.passed, str(report)
+    early = check_pipeline(pipeline, bars, horizon=2)
+    assert not early.passed  # the detector can fail: the label is made of three bars, not of two
 
 
 def test_settings_are_checked() -> None:

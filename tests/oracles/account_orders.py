@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NAN, INF = float("nan"), float("inf")
 NOISE = 1e-12
@@ -115,7 +115,7 @@ def order_of(decision: Decision, held: float, price: float, worth: float, rules:
         return sized(size, rules, rules.direction, held, price, worth, True)
     enter, leave, accumulate = settled(decision.signals, held, rules)
     if held != 0:
-        return on_position(enter, leave, accumulate, size, held, price, worth, rules)
+        return on_position(enter, leave, replace(rules, accumulate=accumulate), size, held, price, worth)
     if enter["long"] or enter["short"]:
         return sized(size if enter["long"] else -size, rules, "both", held, price, worth, True)
     return NO_ORDER
@@ -144,9 +144,9 @@ def settled(said: frozenset[str], held: float, rules: Rules) -> tuple[dict[str, 
 
 
 def on_position(
-    enter: dict[str, bool], leave: dict[str, bool], accumulate: str, size: float, held: float, price: float,
-    worth: float, rules: Rules,
-) -> Order:  # fmt: skip
+    enter: dict[str, bool], leave: dict[str, bool], rules: Rules, size: float, held: float, price: float, worth: float
+) -> Order:
+    accumulate = rules.accumulate
     removes, adds = accumulate in ("both", "removeonly"), accumulate in ("both", "addonly")
     target = rules.size_type.startswith("target")
     sign, mine, other = (1, "long", "short") if held > 0 else (-1, "short", "long")

@@ -28,13 +28,29 @@ class Case:
     init_cash: float = 1_000.0
     signals: dict[str, np.ndarray] | None = None
     size: np.ndarray = field(default_factory=lambda: np.full((1, 1), math.inf))
-    sl: float = NAN
-    tp: float = NAN
+    sl: Any = NAN
+    tp: Any = NAN
     limit: float = NAN
     groups: list[str] | None = None
     given: pd.DataFrame | None = None
     funding: pd.DataFrame | None = None
     venues: list[Venue] | None = None
+
+    def part(self, rows: slice, order: list[int]) -> Case:
+        """Return some of the rows, and the columns in another order."""
+
+        def cut(values: Any) -> Any:
+            return np.broadcast_to(values, self.bars.shape)[rows][:, order]
+
+        return replace(
+            self,
+            bars=self.bars.select([self.bars.symbols[j] for j in order]).head(len(range(self.bars.n_times)[rows])),
+            size=cut(self.size), sl=cut(self.sl), tp=cut(self.tp),
+            signals=None if self.signals is None else {name: cut(values) for name, values in self.signals.items()},
+            given=None if self.given is None else self.given.iloc[rows, order],
+            funding=None if self.funding is None else self.funding.iloc[:, order],
+            venues=None if self.venues is None else [self.venues[j] for j in order],
+        )  # fmt: skip
 
     def keywords(self) -> dict[str, Any]:
         """Return the keywords of `Portfolio.from_signals` and `from_orders`."""
@@ -117,7 +133,7 @@ def funding_of(case: Case, row: int, j: int) -> tuple[float, float]:
 
 
 def decision_of(case: Case, row: int, j: int) -> Decision:
-    size = float(np.broadcast_to(case.size, case.bars.shape)[row, j])
+    size, sl, tp = (float(np.broadcast_to(x, case.bars.shape)[row, j]) for x in (case.size, case.sl, case.tp))
     reference = float(case.bars.close.iat[row, j])
     said = None
     if case.signals is not None:
@@ -126,7 +142,7 @@ def decision_of(case: Case, row: int, j: int) -> Decision:
             for name, word in signal_words(case.rules.direction, case.signals).items()
             if name in case.signals and case.signals[name][row, j]
         )
-    return Decision(row, said, size, case.sl, case.tp, case.limit, reference)
+    return Decision(row, said, size, sl, tp, case.limit, reference)
 
 
 def signal_words(direction: str, signals: dict[str, np.ndarray]) -> dict[str, str]:
@@ -245,50 +261,57 @@ def random_size(rng: np.random.Generator, rules: Rules, shape: tuple[int, int], 
     return size
 
 
+def random_stop(rng: np.random.Generator, shape: tuple[int, int], *levels: float) -> Any:
+    """Return a stop for all bars, or one that some bars have and some have not."""
+    level = float(rng.choice([NAN, *levels]))
+    return level if rng.random() < 0.7 else np.where(rng.random(shape) < 0.5, np.nan, level)
+
+
+def random_signals(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    chance = float(rng.choice([0.1, 0.3, 0.5]))
+    names = ["entries", "exits"] + (["short_entries", "short_exits"] if rng.random() < 0.6 else [])
+    return {name: rng.random(shape) < chance for name in names}
+
+
+def random_funding(rng: np.random.Generator, bars: Bars) -> pd.DataFrame:
+    moments = pd.date_range("2024-01-01", periods=3 * bars.n_times, freq="8h", tz="UTC", unit="ns")
+    rates = rng.normal(0, 0.003, (len(moments), bars.n_symbols))
+    rates[rng.random(rates.shape) < 0.3] = np.nan
+    return pd.DataFrame(rates, index=moments, columns=bars.close.columns)
+
+
+def random_venues(rng: np.random.Generator, level: np.ndarray) -> list[Venue]:
+    lot, least = float(rng.choice([0.0, 1.0, 30.0])), float(rng.choice([0.0, 20.0]))
+    return [Venue(lot / p, 2.0 / p, least, p / 1e4) for p in level]
+
+
 def random_case(seed: int, *, orders: bool) -> Case:
+    """Return signals or orders under random rules on hostile bars."""
     rng = np.random.default_rng(seed)
     n_times, n = int(rng.integers(4, 40)), int(rng.integers(1, 4))
+    shape = (n_times, n)
     price = ("next_open", "next_open", "close", "next_close", "given")[int(rng.integers(5))]
     fields = hostile_fields(rng, n_times, n)
-    level = np.nan_to_num(np.nanmean(np.where(np.isnan(fields["close"]), 1e-300, fields["close"]), axis=0), nan=1.0)
-    level = np.maximum(level, 1e-9)
+    level = np.array([np.nanmean(np.append(column, 1e-9)) for column in fields["close"].T])
     rules = random_rules(rng, price, orders)
-    shape = (n_times, n)
-    venues = None
-    if rng.random() < 0.3:
-        lot, least = float(rng.choice([0.0, 1.0, 30.0])), float(rng.choice([0.0, 20.0]))
-        venues = [Venue(lot / p, 2.0 / p, least, p / 1e4) for p in level]
-    timeframe = ("1h", "1d", "4h")[int(rng.integers(3))]
-    bars = market(fields, timeframe, venues)
-    signals = None
-    if not orders:
-        chance = float(rng.choice([0.1, 0.3, 0.5]))
-        names = ["entries", "exits"] + (["short_entries", "short_exits"] if rng.random() < 0.5 else [])
-        signals = {name: rng.random(shape) < chance for name in names}
+    venues = random_venues(rng, level) if rng.random() < 0.3 else None
+    bars = market(fields, ("1h", "1d", "4h")[int(rng.integers(3))], venues)
     given = None
     if price == "given":
-        given = bars.close * np.exp(rng.normal(0, 0.005, shape))
-        given = given.mask(rng.random(shape) < 0.1)
-    funding = None
-    if rng.random() < 0.3:
-        moments = pd.date_range("2024-01-01", periods=3 * n_times, freq="8h", tz="UTC", unit="ns")
-        rates = rng.normal(0, 0.003, (len(moments), n))
-        rates[rng.random(rates.shape) < 0.3] = np.nan
-        funding = pd.DataFrame(rates, index=moments, columns=bars.close.columns)
+        given = (bars.close * np.exp(rng.normal(0, 0.005, shape))).mask(rng.random(shape) < 0.1)
     groups = None
     if rng.random() < 0.6:
         groups = [["g"] * n, [("a", "b")[j % 2] for j in range(n)]][int(rng.integers(2))]
-    percent = rules.size_type == "percent"
     return Case(
         bars, price, rules,
-        signals=signals,
+        signals=None if orders else random_signals(rng, shape),
         size=random_size(rng, rules, shape, orders, level),
-        sl=float(rng.choice([NAN, 0.0, 0.01, 0.05, 0.4])),
-        tp=float(rng.choice([NAN, 0.01, 0.05])),
-        limit=NAN if percent and orders and rng.random() < 0.5 else float(rng.choice([NAN, NAN, 0.0, 0.003, 0.02])),
+        sl=random_stop(rng, shape, 0.0, 0.01, 0.05, 0.4),
+        tp=random_stop(rng, shape, 0.01, 0.05),
+        limit=float(rng.choice([NAN, NAN, 0.0, 0.003, 0.02])),
         groups=groups,
         given=given,
-        funding=funding,
+        funding=random_funding(rng, bars) if rng.random() < 0.3 else None,
         venues=venues,
     )  # fmt: skip
 

@@ -16,11 +16,15 @@ def plain_mean(column: list[float], window: int) -> list[float]:
     return out
 
 
+def same(a: float, b: float) -> bool:
+    return a == b or math.isclose(a, b, rel_tol=1e-12)
+
+
 def plain_crossings(fast: list[float], slow: list[float], patience: int) -> list[int]:
     """Look back from every row for the last row on either side."""
     out = []
     for i in range(len(fast)):
-        if math.isnan(fast[i]) or math.isnan(slow[i]) or fast[i] == slow[i]:
+        if math.isnan(fast[i]) or math.isnan(slow[i]) or same(fast[i], slow[i]):
             out.append(0)
             continue
         now = 1 if fast[i] > slow[i] else -1
@@ -28,7 +32,7 @@ def plain_crossings(fast: list[float], slow: list[float], patience: int) -> list
         for k in range(i - 1, -1, -1):
             if math.isnan(fast[k]) or math.isnan(slow[k]):
                 break
-            if fast[k] == slow[k]:
+            if same(fast[k], slow[k]):
                 equal += 1
                 if equal > patience:
                     break

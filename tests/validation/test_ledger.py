@@ -235,3 +235,22 @@ def test_mistakes_are_named_and_nothing_is_counted(ledger: TrialLedger) -> None:
     assert ledger.n_trials == 0
     assert ledger.record(trials({"x": []}), [], 5000) == 0
     assert not ledger.path.exists()
+
+
+def test_judge_takes_the_moments_from_the_path(tmp_path: Path) -> None:
+    ledger = TrialLedger(tmp_path / "ledger")
+    rng = np.random.default_rng(5)
+    ledger.record(
+        Trials({"n": np.arange(20)}, data="d", universe=("A",), label="l", strategy="s", study="mine"),
+        rng.normal(0, 0.02, 20),
+        1_000,
+    )
+    returns = 0.001 + 0.01 * rng.standard_t(5, 1_000)
+    deviations = (returns - returns.mean()) / returns.std()
+    by_hand = ledger.study("mine").deflated_sharpe_ratio(
+        returns.mean() / returns.std(ddof=1), 1_000, (deviations**3).mean(), (deviations**4).mean()
+    )
+    assert ledger.study("mine").judge(returns) == by_hand
+    assert by_hand.value < by_hand.n_trials
+    with pytest.raises(DataError, match="one path, finite and not all equal"):
+        ledger.study("mine").judge(np.zeros(10))

@@ -24,7 +24,7 @@ from gwt_lab.backtest.sweep.search import Search
 from gwt_lab.backtest.sweep.user_functions import UserStrategy, check_user_strategy, code_hash, user_strategy
 from gwt_lab.backtest.sweep.work import SIGNAL_BYTES, Chunk, FamilyWork, Work, probe, sweep_market
 from gwt_lab.errors import ConfigError, UnknownNameError
-from gwt_lab.kernels import _SOURCES as KERNELS_HASH
+from gwt_lab.kernels import KERNELS_HASH
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
@@ -153,8 +153,8 @@ def sweep(
     settings = {name: value for name, value in locals().items() if name in RULE_NAMES}
     started = time.perf_counter()
     ask = Request(
-        bars=_bars(bars, price),
         chosen=_chosen(strategy),
+        bars=_bars(bars, price),
         settings=settings,
         metrics=_metrics(metrics),
         budget=memory_bytes(max_memory),
@@ -298,6 +298,8 @@ def _count(name: str, value: int | None) -> int | None:
 
 def _chosen(strategy: Any) -> Any:
     """Return the family or the callable that a strategy is."""
+    if isinstance(strategy, (Bars, pd.DataFrame)):
+        raise ConfigError(f"the strategy comes first, sweep(strategy, bars, grid); got {type(strategy).__name__}")
     if not isinstance(strategy, str):
         return user_strategy(strategy)
     if strategy in FAMILIES:

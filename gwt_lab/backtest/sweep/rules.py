@@ -12,20 +12,19 @@ from gwt_lab.backtest.sweep.families import SweepRules
 from gwt_lab.backtest.sweep.grid import Grid
 from gwt_lab.errors import ConfigError
 from gwt_lab.market.costs import CostModel
-from gwt_lab.market.fills import DELAY_BARS
 
 __all__ = ["MAY_BE_OFF", "RULE_NAMES", "assumption_words", "read_rules", "rules_in_grid"]
 
 RULE_NAMES = tuple(field.name for field in fields(SweepRules))
 MAY_BE_OFF = ("sl_stop", "tp_stop", "time_stop")
-_CHOICES = {
-    "price": tuple(DELAY_BARS),
-    "direction": ("longonly", "shortonly", "both"),
-    "ambiguity": ("pessimistic", "neutral", "optimistic"),
-}
 _FILLS = {
     "next_open": "decided at a bar's close, filled at the next bar's open",
     "close": "decided and filled at the same bar's close (optimistic: asked for by name)",
+}
+_CHOICES = {
+    "price": tuple(_FILLS),
+    "direction": ("longonly", "shortonly", "both"),
+    "ambiguity": ("pessimistic", "neutral", "optimistic"),
 }
 
 

@@ -15,7 +15,7 @@ __all__ = ["METRICS", "N_ACC"]
 
 FloatArray = NDArray[np.float64]
 
-# Places in a row of sums.
+# Places in a row of sums, which kernels read as constants.
 N_BARS = 0
 INIT_CASH = 1
 VALUE = 2  # worth at the last close
