@@ -43,7 +43,7 @@ def _analyzer() -> Any:
     try:
         return import_module("vaderSentiment.vaderSentiment").SentimentIntensityAnalyzer()
     except ImportError:
-        raise MissingExtraError("vaderSentiment", "text") from None
+        raise MissingExtraError("vaderSentiment", "sentiment") from None
 
 
 def score_posts(posts: pd.DataFrame, score: Callable[[str], float] = vader_score) -> pd.DataFrame:
