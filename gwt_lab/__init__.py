@@ -63,6 +63,12 @@ _PUBLIC = {
     "NetworkXGraphStore": "gwt_lab.graph.store",
     "PurgedWalkForward": "gwt_lab.validation.splits",
     "LightGBMModel": "gwt_lab.models.lightgbm_model",
+    "QlibSignalGenerator": "gwt_lab.models.signal_generator",
+    "EnsembleSignalGenerator": "gwt_lab.models.ensemble",
+    "optimize_parameters": "gwt_lab.models.tuning",
+    "needs_retraining": "gwt_lab.models.drift",
+    "AlphaFeatureExtractor": "gwt_lab.features.custom",
+    "custom_feature": "gwt_lab.features.custom",
     # execution
     "ExecutionEnvironment": "gwt_lab.execution.env",
     "ExecutionVecEnv": "gwt_lab.execution.sb3",
@@ -112,6 +118,8 @@ if TYPE_CHECKING:
     from gwt_lab.features.alpha158 import alpha158 as alpha158
     from gwt_lab.features.alpha158_stream import Alpha158Stream as Alpha158Stream
     from gwt_lab.features.alpha360 import alpha360 as alpha360
+    from gwt_lab.features.custom import AlphaFeatureExtractor as AlphaFeatureExtractor
+    from gwt_lab.features.custom import custom_feature as custom_feature
     from gwt_lab.graph.features import graph_features as graph_features
     from gwt_lab.graph.market_graph import MarketGraph as MarketGraph
     from gwt_lab.graph.store import NetworkXGraphStore as NetworkXGraphStore
@@ -121,7 +129,11 @@ if TYPE_CHECKING:
     from gwt_lab.market.costs import CostModel as CostModel
     from gwt_lab.market.instruments import Instrument as Instrument
     from gwt_lab.market.rules import FillRules as FillRules
+    from gwt_lab.models.drift import needs_retraining as needs_retraining
+    from gwt_lab.models.ensemble import EnsembleSignalGenerator as EnsembleSignalGenerator
     from gwt_lab.models.lightgbm_model import LightGBMModel as LightGBMModel
+    from gwt_lab.models.signal_generator import QlibSignalGenerator as QlibSignalGenerator
+    from gwt_lab.models.tuning import optimize_parameters as optimize_parameters
     from gwt_lab.promotion.bundle import Bundle as Bundle
     from gwt_lab.promotion.promote import promote as promote
     from gwt_lab.validation.audit import audit as audit

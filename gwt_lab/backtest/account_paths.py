@@ -77,7 +77,7 @@ class AccountPaths:
         """
         try:
             found = self.accounts.get_loc(label)
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, pd.errors.InvalidIndexError):
             raise UnknownNameError(
                 f"no account {label!r}; there are {', '.join(map(str, self.accounts[:8]))}"
             ) from None

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from gwt_lab.errors import ConfigError
 from gwt_lab.market.costs import CostModel
 from gwt_lab.market.rules import FillRules
 
-__all__ = ["Assumptions", "rules_of"]
+__all__ = ["Assumptions", "below_zero", "rules_of"]
 
 # other libraries' words for what we have
 _TRANSLATED = {
@@ -86,6 +89,16 @@ class Assumptions:
             parts.append("no interest on shorts")
         notes = [note.replace("{ambiguity}", self.rules.ambiguity) for note in self.notes]
         return "; ".join([*parts, *notes])
+
+
+def below_zero(value: np.ndarray, index: pd.DatetimeIndex) -> tuple[str, ...]:
+    """Return a note on accounts that were worth nothing or less, which no venue would have let trade on."""
+    if not value.size or value.min() > 0:
+        return ()
+    ruined = value <= 0
+    first, accounts = int(np.argmax(ruined.any(axis=1))), int(ruined.any(axis=0).sum())
+    which = "the account was" if value.shape[1] == 1 else f"{accounts} of {value.shape[1]} accounts were"
+    return (f"WARNING: {which} worth nothing or less from {index[first]} on; leverage= above 1 liquidates before that",)
 
 
 def rules_of(given: dict[str, Any], *, price: Any, fees: float, slippage: float, costs: CostModel | None) -> FillRules:

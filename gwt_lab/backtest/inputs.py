@@ -267,21 +267,23 @@ def _labelled(data: Any, bars: Bars, name: str) -> pd.DataFrame:
 
 
 def aligned_signals(data: Any, bars: Bars, name: str) -> tuple[np.ndarray, pd.Index]:
-    """Return signals as bool, shape (n_times, n_columns), and their labels; a time that is not there is no signal.
+    """Return signals as bool, shape (n_times, n_columns), and their labels; a missing value is no signal.
 
     Raises
     ------
     ShapeError
-        If times or shape do not match the bars.
+        If times or shape do not match the bars; times without a bar may be left out.
     DataError
         If values are neither bools nor 0 and 1.
     """
     frame = _labelled(data, bars, name)
-    index_fits = frame.index.equals(bars.index)
-    frame = _on_index(frame, bars, name)
+    if not frame.index.equals(bars.index):
+        given = frame.index
+        frame = _on_index(frame, bars, name)
+        _refuse_missing_times(given, bars, name)
     values = frame.to_numpy()
     if values.dtype != np.bool_:
-        if values.dtype == object or not index_fits:
+        if values.dtype == object:
             values = np.where(pd.isna(values), False, values)
         try:
             numbers = values.astype(np.float64)
@@ -291,6 +293,18 @@ def aligned_signals(data: Any, bars: Bars, name: str) -> tuple[np.ndarray, pd.In
             raise DataError(f"{name} must hold True and False (or 0 and 1), got {frame.dtypes.iloc[0]}: compare first")
         values = numbers.astype(np.bool_)
     return np.ascontiguousarray(values), frame.columns
+
+
+def _refuse_missing_times(given: pd.Index, bars: Bars, name: str) -> None:
+    """Refuse an index that lacks times at which there is a bar."""
+    missing = ~bars.index.isin(utc_index(given, name=f"the index of {name}")) & bars.close.notna().to_numpy().any(
+        axis=1
+    )
+    if missing.any():
+        raise ShapeError(
+            f"{name} must say something at every bar: {int(missing.sum()):,} of {bars.n_times:,} times are missing, "
+            f"first {bars.index[np.argmax(missing)]}; reindex(bars.index, fill_value=False), or cut the bars"
+        )
 
 
 def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.ndarray:

@@ -39,10 +39,14 @@ FloatArray = NDArray[np.float64]
 
 
 def bar_returns(value: FloatArray, init_cash: float) -> FloatArray:
-    """Return each bar's fractional gain, shape (n_times,); the first is measured from `init_cash`."""
+    """Return each bar's fractional gain, shape (n_times,); the first is measured from `init_cash`.
+
+    Of an account that is worth less than nothing a gain is positive all the same: it is measured against the size of
+    what is owed.
+    """
     before = np.concatenate(([init_cash], value[:-1]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(before != 0, value / before - 1.0, 0.0)
+        return np.where(before != 0, (value - before) / np.abs(before), 0.0)
 
 
 def total_return(value: FloatArray, init_cash: float) -> float:
@@ -96,7 +100,7 @@ def path_sums(value: FloatArray, init_cash: float) -> tuple[float, float, float,
         # a bar in which nothing moved spares the division
         gain = 0.0
         if worth != before and before != 0.0:
-            gain = worth / before - 1.0
+            gain = (worth - before) / abs(before)
             peak = max(peak, worth)
             if worth < peak * (1.0 + deepest):
                 deepest = worth / peak - 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gwt_lab.backtest.assumptions import Assumptions, rules_of
+from gwt_lab.backtest.assumptions import Assumptions, below_zero, rules_of
 from gwt_lab.backtest.build import (
     Setting,
     events_simulation,
@@ -271,13 +271,13 @@ class Portfolio(Results):
     def _of(
         cls, simulation: Simulation, *, rebalance: float | None = None, band: bool = False, keep_fills: bool = True
     ) -> Portfolio:
-        layout = simulation.layout
+        layout, paths = simulation.layout, simulation.run(keep_fills=keep_fills)
         assumed = Assumptions(
             simulation.rules,
             float(simulation.init_cash[0]),
             shared=len(layout.columns) > len(layout.accounts) or simulation.is_plain_weights,
             rebalance=rebalance,
-            notes=simulation.notes,
+            notes=simulation.notes + below_zero(paths.value, simulation.bars.index),
             band=band,
         )
-        return cls(simulation, simulation.run(keep_fills=keep_fills), assumed)
+        return cls(simulation, paths, assumed)

@@ -15,6 +15,7 @@ from gwt_lab.backtest.sweep.user_functions import (
     arrays_of,
     call_words,
     check_user_strategy,
+    code_hash,
     read_output,
     user_strategy,
 )
@@ -24,6 +25,9 @@ from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
 from gwt_lab.strategies.registry import create_strategy, strategy_names
+from gwt_lab.validation.effective import return_signature
+from gwt_lab.validation.ledger import TrialLedger
+from gwt_lab.validation.trials import Trials
 
 __all__ = ["backtest_strategy", "run_backtest", "strategy_words"]
 
@@ -39,6 +43,8 @@ def run_backtest(
     params: Mapping[str, Any] | None = None,
     fees: float = 0.001,
     slippage: float = 0.0005,
+    *,
+    ledger: bool = True,
     **settings: Any,
 ) -> dict[str, Any]:
     """Backtest one strategy and return plain values: what a dashboard stands on.
@@ -53,6 +59,8 @@ def run_backtest(
         The strategy's parameters; its defaults where not given (ma_cross: 10 and 50).
     fees, slippage : float
         Fractions of the traded value and of the price.
+    ledger : bool
+        Count the strategy and its parameters as a trial, as a sweep does.
     **settings
         Everything else that :meth:`Portfolio.from_signals` takes: `price`, `init_cash`, `sl_stop`, `direction`, ...
 
@@ -73,6 +81,8 @@ def run_backtest(
         If a function of yours looks ahead.
     """
     portfolio = backtest_strategy(as_bars(df), strategy, params, fees=fees, slippage=slippage, **settings)
+    if ledger:
+        _count_trial(portfolio, strategy, params, settings)
     close = portfolio.bars.close
     growth = (close.ffill() / close.bfill().iloc[0]).fillna(1.0).mean(axis=1)
     return {
@@ -85,6 +95,51 @@ def run_backtest(
         "assumptions": str(portfolio.assumptions),
         "portfolio": portfolio,
     }
+
+
+def _count_trial(
+    portfolio: Portfolio,
+    strategy: str | Callable[..., Any],
+    params: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+) -> None:
+    """Write a backtest into the trial ledger that `GWT_LEDGER` names, as the sweep of one combination would."""
+    named = strategy if isinstance(strategy, str) else user_strategy(strategy).name
+    family = FAMILIES.get(named)
+    parameters = {**(family.defaults if family else {}), **dict(params or {})}
+    bars, returns = portfolio.bars, np.asarray(portfolio.returns(), dtype=np.float64)
+    spread = returns.std(ddof=1) if len(returns) > 1 else 0.0
+    trials = Trials(
+        {name: [value] for name, value in parameters.items()} or {"none": [None]},
+        data=bars.content_hash,
+        universe=tuple(bars.symbols),
+        label=_label(portfolio, settings),
+        strategy=named,
+        code_hash="" if isinstance(strategy, str) else code_hash(strategy),
+    )
+    sharpe = np.array([returns.mean() / spread if spread > 0 else np.nan])
+    TrialLedger().record(trials, sharpe, len(returns), return_signature(returns[:, None]))
+
+
+def _label(portfolio: Portfolio, settings: Mapping[str, Any]) -> str:
+    """Return how returns are measured, in a sweep's words; what a sweep does not know stands behind."""
+    rules, costs = portfolio.simulation.rules, portfolio.simulation.rules.costs
+    known = {
+        "price": rules.price,
+        "fees": costs.fees,
+        "slippage": costs.slippage,
+        "fixed_fees": costs.fixed_fees,
+        "init_cash": portfolio.assumptions.init_cash,
+        "direction": rules.direction,
+        "sl_stop": settings.get("sl_stop"),
+        "tp_stop": settings.get("tp_stop"),
+        "sl_trail": rules.sl_trail,
+        "time_stop": rules.time_stop,
+        "ambiguity": rules.ambiguity,
+    }
+    known |= {name: float("nan") for name in ("sl_stop", "tp_stop") if known[name] is None}
+    more = {name: repr(value) for name, value in sorted(settings.items()) if name not in known and name != "costs"}
+    return " ".join(f"{name}={value}" for name, value in (known | more).items())
 
 
 def backtest_strategy(

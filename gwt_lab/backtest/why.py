@@ -18,6 +18,7 @@ __all__ = ["REASONS", "WhyNoTrades", "why_no_trades"]
 
 NOTHING, LAST_BAR, NO_PRICE, BOTH_SIDES, ENTRY_AND_EXIT, SAME_SIDE, OTHER_SIDE = range(7)
 STOPPED, ZERO_SIZE, AT_TARGET, NOTHING_TO_SELL, RUINED, NEVER_REACHED, TOO_SMALL, NO_CASH, OTHER = range(7, 16)
+LOST_EXIT = 16
 
 # in the order in which they are asked: a decision is counted under the first that holds
 REASONS = {
@@ -37,6 +38,7 @@ REASONS = {
     TOO_SMALL: "below the venue's lot or minimum",
     NO_CASH: "no cash or margin is left",
     OTHER: "the order could not be filled in any part",
+    LOST_EXIT: "an exit found no price in the bar in which it would be filled: the position stayed",
 }
 
 
@@ -51,21 +53,35 @@ class WhyNoTrades:
         none).
     n_decisions, n_filled : int
         Entries (or orders) decided, and how many of them led to a fill.
+    n_lost_exits : int
+        Exits of open positions that found no price, so that the position stayed.
     """
 
     table: pd.DataFrame
     n_decisions: int
     n_filled: int
+    n_lost_exits: int = 0
 
     @property
     def sentence(self) -> str:
-        """The main reason in plain words."""
+        """The main reason in plain words, and a warning of exits that were lost."""
+        if not self.n_lost_exits:
+            return self._entries
+        exits = "1 exit" if self.n_lost_exits == 1 else f"{self.n_lost_exits:,} exits"
+        return f"{self._entries} {exits} found no price, and the position stayed open."
+
+    @property
+    def _entries(self) -> str:
         what = f"{self.n_filled:,} of {self.n_decisions:,} entries and orders were filled"
         if not self.n_decisions:
             return "Nothing was traded because there is no entry signal or order at all."
         if self.n_filled == self.n_decisions:
             return f"All {self.n_decisions:,} entries and orders were filled."
-        missed = self.table[self.table["count"] > 0].groupby("reason", sort=False)["count"].sum()
+        missed = (
+            self.table[(self.table["count"] > 0) & (self.table["reason"] != REASONS[LOST_EXIT])]
+            .groupby("reason", sort=False)["count"]
+            .sum()
+        )
         main, count = missed.idxmax(), int(missed.max())
         return f"{what}; most of the others ({count:,}) were not because: {main}."
 
@@ -106,7 +122,8 @@ def why_no_trades(result: Results) -> WhyNoTrades:
     Notes
     -----
     Every entry (with signals) or order (with sizes) is counted once, under the first reason of `REASONS` that holds.
-    Exits without a position are no riddle and are not counted.
+    Exits without a position are no riddle and are not counted; exits of an open position that found no price are, in
+    rows of their own.
     """
     decided = _decisions(result)
     reason = _reasons(result, decided)
@@ -120,11 +137,30 @@ def why_no_trades(result: Results) -> WhyNoTrades:
         for code in np.unique(reason[here & ~decided.filled]):
             which = here & ~decided.filled & (reason == code)
             rows.append((label, REASONS[int(code)], int(which.sum()), result.bars.index[decided.row[which].min()]))
+    lost_row, lost_column = _lost_exits(result)
+    for column in np.unique(lost_column):
+        here = lost_row[lost_column == column]
+        rows.append((labels[column], REASONS[LOST_EXIT], len(here), result.bars.index[here.min()]))
     table = pd.DataFrame(rows, columns=["column", "reason", "count", "first"])
     # of no rows pandas would not know the types
     table = table.astype({"column": object, "reason": object, "count": np.int64})
     table["first"] = pd.to_datetime(table["first"], utc=True)
-    return WhyNoTrades(table, len(decided.row), int(decided.filled.sum()))
+    return WhyNoTrades(table, len(decided.row), int(decided.filled.sum()), len(lost_row))
+
+
+def _lost_exits(result: Results) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of exits that were decided in a position and found no price to leave at."""
+    simulation = result.simulation
+    plan, delay, n_times = simulation.plan, simulation.rules.delay, result.bars.n_times
+    if not len(plan.signal):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    row, column = np.nonzero(plan.signal & (2 | 8))
+    at = row + delay
+    row, column, at = row[at < n_times], column[at < n_times], at[at < n_times]
+    bits, held = plan.signal[row, column], _held_before(result, at, column)
+    leaves = ((bits & 2 > 0) & (held > 0)) | ((bits & 8 > 0) & (held < 0))
+    lost = leaves & np.isnan(simulation.feed.fill[at, simulation.layout.symbol_of[column]])
+    return row[lost], column[lost]
 
 
 # ------------------------------------------------------------------------------------------------ what was decided

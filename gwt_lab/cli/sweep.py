@@ -135,11 +135,11 @@ def _value(text: str) -> Any:
 def _refuse_files(out: Path | None, heatmap: Path | None, grid: dict[str, list[Any]]) -> None:
     from gwt_lab.errors import ConfigError
 
-    if heatmap is not None and sum(len(values) > 1 for values in grid.values()) < 2:
-        raise ConfigError("a heatmap needs two parameters of several values each: give --grid twice, or no --heatmap")
     for file, kinds in ((out, (".parquet", ".csv")), (heatmap, (".html",))):
         if file is not None and (file.suffix not in kinds or not file.absolute().parent.is_dir()):
             raise ConfigError(f"{file} must end in {' or '.join(kinds)} and lie in a folder that exists")
+    if heatmap is not None and sum(len(values) > 1 for values in grid.values()) < 2:
+        raise ConfigError("a heatmap needs two parameters of several values each: give --grid twice, or no --heatmap")
 
 
 def _store(result: SweepResult, spec: dict[str, Any], data_hash: str, seed: int) -> Any:

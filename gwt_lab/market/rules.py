@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from gwt_lab.errors import ConfigError
 from gwt_lab.market import orders as words
 from gwt_lab.market.account import Terms
@@ -102,6 +104,10 @@ class FillRules:
         for name in ("leverage", "maintenance_margin"):
             if not isinstance(getattr(self, name), (int, float)):
                 raise ConfigError(f"{name} must be one number, got {getattr(self, name)!r}")
+        if not isinstance(self.sl_trail, (bool, np.bool_)):
+            raise ConfigError(
+                f"sl_trail must be True or False; the distance is sl_stop, got sl_trail={self.sl_trail!r}"
+            )
         if not (math.isfinite(self.leverage) and self.leverage >= 1):
             raise ConfigError(f"leverage must be at least 1 (spot), got {self.leverage!r}")
         if not 0 <= self.maintenance_margin < 1 / self.leverage + (self.leverage == 1):

@@ -197,3 +197,28 @@ def test_a_price_that_cannot_be_traded_is_refused():
     bars = bars_of(column(10, 0, 10), column(10, 10, 10))
     with pytest.raises(DataError, match="above 0"):
         Portfolio.from_weights(bars, frame(bars, 1, 1, 1))
+
+
+def test_an_account_below_zero_gains_when_it_gains_and_says_so():
+    prices = column(100, 150, 200, 250, 300, 150)
+    pf = Portfolio.from_signals(
+        bars_of(prices, prices), column(1, 0, 0, 0, 0, 0), direction="shortonly", price="close", fees=0, slippage=0
+    )
+    assert pf.equity.tolist() == [10_000, 5_000, 0, -5_000, -10_000, 5_000]
+    assert pf.returns().tolist() == [0, -0.5, -1, 0, -1, 1.5]  # from nothing there is no rate
+    assert "WARNING: the account was worth nothing or less from 2024-01-01 02:00" in str(pf.assumptions)
+    assert "WARNING" not in str(Portfolio.from_holding(bars_of(prices, prices)).assumptions)
+
+
+def test_a_trail_takes_its_distance_from_the_stop():
+    bars = bars_of(column(10, 10), column(10, 10))
+    with pytest.raises(ConfigError, match="sl_trail must be True or False; the distance is sl_stop"):
+        Portfolio.from_signals(bars, column(1, 0), sl_trail=0.02)
+
+
+def test_signals_that_miss_bars_are_refused_but_for_gaps():
+    bars = bars_of(column(10, np.nan, 10, 10), column(10, np.nan, 10, 10))
+    signals = pd.DataFrame({"x": [True, False, False]}, index=bars.index[[0, 2, 3]])
+    assert len(Portfolio.from_signals(bars, signals).orders) == 0  # its fill bar has no price
+    with pytest.raises(ShapeError, match=r"1 of 4 times are missing, first 2024-01-01 03:00"):
+        Portfolio.from_signals(bars, signals.iloc[:2])

@@ -79,3 +79,16 @@ def test_unknown_names_are_told() -> None:
     with pytest.raises(ValueError, match="commission is fees here"):
         gwt.run_backtest(bars, commission=0.001)
     assert {"ma_cross", "forecast_rank", "xs_rank"} <= set(strategy_words())
+
+
+def test_every_backtest_is_counted_once_and_as_the_sweep_counts_it() -> None:
+    bars = random_bars(1, 300)
+    for fast in (5, 6, 5):
+        gwt.run_backtest(bars, params={"fast": fast, "slow": 20})
+    assert gwt.TrialLedger().n_trials == 2
+    gwt.sweep("ma_cross", bars, {"fast": [5, 6, 7], "slow": [20]}, progress=False)
+    assert gwt.TrialLedger().n_trials == 3
+    gwt.run_backtest(bars, params={"fast": 5, "slow": 20}, fees=0.002)
+    assert gwt.TrialLedger().n_trials == 4
+    gwt.run_backtest(bars, params={"fast": 9, "slow": 20}, ledger=False)
+    assert gwt.TrialLedger().n_trials == 4

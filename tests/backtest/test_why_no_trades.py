@@ -11,6 +11,7 @@ from gwt_lab.backtest.portfolio import Portfolio
 from gwt_lab.market.costs import CostModel
 from gwt_lab.market.instruments import Instrument
 from tests.backtest.markets import by_hand, flags, market, random_signals
+from tests.oracles import paths
 
 STILL = (10.0, 10.0, 10.0, 10.0)
 GAP = (np.nan,) * 4
@@ -131,7 +132,7 @@ def test_every_entry_is_filled_or_explained(settings):
     bars = market(400, seed=3, holes=0.1)
     entries, exits = random_signals(bars, seed=4)
     told = Portfolio.from_signals(bars, entries, exits, **settings).why_no_trades()
-    assert told.n_filled + told.table["count"].sum() == told.n_decisions > 50
+    assert told.n_filled + told.table["count"].sum() - told.n_lost_exits == told.n_decisions > 50
     assert why.REASONS[why.OTHER] not in set(told.table["reason"])
 
 
@@ -144,7 +145,7 @@ def test_every_order_is_filled_or_explained(size_type, direction):
     sizes = np.where(rng.uniform(size=bars.shape) < 0.2, rng.normal(0, unit, bars.shape), NAN)
     sizes = pd.DataFrame(sizes, bars.index, bars.close.columns)
     told = Portfolio.from_orders(bars, sizes, size_type=size_type, direction=direction).why_no_trades()
-    assert told.n_filled + told.table["count"].sum() == told.n_decisions > 80
+    assert told.n_filled + told.table["count"].sum() - told.n_lost_exits == told.n_decisions > 80
     assert why.REASONS[why.OTHER] not in set(told.table["reason"])
 
 
@@ -164,3 +165,16 @@ def test_the_card_is_escaped_and_short():
     card = signals(still(), 0, 2).why_no_trades()._repr_html_()
     assert "already in the position" in card
     assert "<table" in card
+
+
+def test_an_exit_that_found_no_price_is_told() -> None:
+    close = np.array([100.0, 100, 100, np.nan, 100, 90])[:, None]
+    bars = paths.bars_of(close, close)
+    entries, exits = (np.arange(6)[:, None] == row for row in (0, 2))
+    pf = Portfolio.from_signals(bars, entries, exits, fees=0, slippage=0)
+    why = pf.why_no_trades()
+    assert pf.amounts[-1, 0] > 0
+    assert why.sentence == "All 1 entries and orders were filled. 1 exit found no price, and the position stayed open."
+    (row,) = why.table.itertuples(index=False)
+    assert (row.count, row.first) == (1, bars.index[2])
+    assert "the position stayed" in row.reason

@@ -43,7 +43,7 @@ def plain_backtest(
 def plain_metrics(value, init_cash: float, bars_per_year: float) -> dict[str, float]:
     """Return total return, Sharpe ratio and deepest drawdown by their definitions, one bar at a time."""
     path = [init_cash, *map(float, value)]
-    returns = [after / before - 1 for before, after in pairwise(path)]
+    returns = [(after - before) / abs(before) for before, after in pairwise(path)]
     peak, deepest = path[1], 0.0
     for worth in path[1:]:
         peak = max(peak, worth)

@@ -179,7 +179,7 @@ def plain_sweep_metrics(account: PlainAccount, bars_per_year: float) -> dict[str
     """Return every metric by its definition."""
     start, values = account.rules.init_cash, account.values
     path = [start, *values]
-    returns = [after / before - 1 if before != 0 else 0.0 for before, after in itertools.pairwise(path)]
+    returns = [(after - before) / abs(before) if before != 0 else 0.0 for before, after in itertools.pairwise(path)]
     n = len(returns)
     mean = math.fsum(returns) / n
     spread = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (n - 1)) if n > 1 else math.nan

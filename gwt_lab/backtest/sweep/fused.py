@@ -100,7 +100,7 @@ def _fall(acc: np.ndarray, marks: np.ndarray, amount: float, start: int, stop: i
 def book_value(acc: np.ndarray, value: float, held: bool) -> None:
     """Book one bar at whose close the account is worth `value`, and whether it holds anything."""
     before = acc[s.VALUE]
-    gain = value / before - 1.0 if before != 0.0 else 0.0
+    gain = (value - before) / abs(before) if before != 0.0 else 0.0
     loss = min(gain, 0.0)
     acc[s.SUM] += gain
     acc[s.SUM_SQUARES] += gain * gain

@@ -324,7 +324,7 @@ def _sums(value: np.ndarray, init_cash: float, orders: np.ndarray, bars_held: in
     acc = np.zeros(streaming.N_ACC)
     before = np.concatenate(([init_cash], value[:-1]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        gains = np.where(before != 0, value / before - 1.0, 0.0)
+        gains = np.where(before != 0, (value - before) / np.abs(before), 0.0)
         acc[streaming.DEEPEST] = (value / np.maximum.accumulate(value) - 1.0).min()
     acc[streaming.N_BARS], acc[streaming.INIT_CASH], acc[streaming.VALUE] = len(value), init_cash, value[-1]
     acc[streaming.SUM], acc[streaming.SUM_SQUARES] = gains.sum(), gains @ gains
