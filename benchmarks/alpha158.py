@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 import gwt_lab as gwt
+from benchmarks.growth import draw
 from benchmarks.timing import Figure
 from gwt_lab.features.alpha158 import ALPHA158_LOOKBACK, alpha158
 from gwt_lab.features.alpha158_stream import Alpha158Stream
@@ -130,12 +131,16 @@ def _memory() -> list[Figure]:
 
 
 def _growth() -> list[Figure]:
-    figures = []
-    for n_symbols, n_rows in ((5, 20_000), (10, 20_000), (20, 20_000), (20, 10_000), (20, 5_000)):
+    figures, rows = [], []
+    for n_symbols, n_rows in ((1, 20_000), (5, 20_000), (20, 20_000), (20, 200), (20, 2_000), (20, 20_000)):
         bars = _market(n_symbols, n_rows)
         seconds = _least(lambda bars=bars: alpha158(bars, n_threads=1), 4)
         name = f"alpha158, {n_symbols} x {n_rows:,}, a row"
         figures.append(Figure(name, seconds / (n_symbols * n_rows) * 1e9, "ns", "linear", 4, _load()))
+        label = "20,000 bars, more symbols" if len(rows) < 3 else "20 symbols, more bars"
+        rows.append((n_symbols * n_rows, seconds, label))
+    table = pd.DataFrame(rows, columns=["work", "seconds", "label"])
+    draw(table, "growth_alpha158", "Alpha158, 158 columns: time grows with the rows", "symbols x bars")
     return figures
 
 

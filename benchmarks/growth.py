@@ -1,4 +1,4 @@
-"""The picture of how a sweep's time grows."""
+"""The picture of how a time grows with the work."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from benchmarks.timing import RESULTS
 __all__ = ["draw"]
 
 
-def draw(table: pd.DataFrame) -> None:
-    """Write time against bars x combinations on logarithmic axes, with a line of slope one."""
+def draw(table: pd.DataFrame, name: str, title: str, work: str) -> None:
+    """Write time against work on logarithmic axes, with a line of slope one, to `results/<name>.png`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns work, seconds, and label: a line each.
+    name, title, work : str
+        Of the file, the figure and the horizontal axis.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    work = table["bars"] * table["combinations"]
-    for n_bars, part in table.groupby("bars"):
-        axes.plot(work[part.index], part["seconds"], "o-", label=f"{n_bars:,} bars")
-    last = table.loc[work.idxmax()]
-    ends = [work.min(), work.max()]
-    axes.plot(ends, [last["seconds"] * end / work.max() for end in ends], "--", color="grey", label="in proportion")
-    axes.set(xscale="log", yscale="log", xlabel="bars x combinations", ylabel="seconds, one thread")
-    axes.set_title("Sweep of two moving averages: time grows in proportion to the work")
+    for label, part in table.groupby("label", sort=False):
+        axes.plot(part["work"], part["seconds"], "o-", label=label)
+    last = table.loc[table["work"].idxmax()]
+    ends = [table["work"].min(), table["work"].max()]
+    line = [last["seconds"] * end / last["work"] for end in ends]
+    axes.plot(ends, line, "--", color="grey", label="in proportion")
+    axes.set(xscale="log", yscale="log", xlabel=work, ylabel="seconds, one thread")
+    axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     RESULTS.mkdir(exist_ok=True)
-    figure.savefig(RESULTS / "growth.png", dpi=130)
+    figure.savefig(RESULTS / f"{name}.png", dpi=130)

@@ -102,24 +102,26 @@ def _minutes(n_times: int) -> tuple[Bars, np.ndarray, np.ndarray]:
 
 
 def _order_func() -> Any:
+    """Return vectorbt's order function; all it reads lies in one array, since each further argument slows it down."""
     from vectorbt.portfolio import nb
 
     @numba.njit
-    def order_func(c, entries, exits, open_, high, low, base):
+    def order_func(c, table):
+        entry, leave, open_, high, low = table[c.i, 0], table[c.i, 1], table[c.i, 2], table[c.i, 3], table[c.i, 4]
         if c.position_now > 0:
-            stop, target, price = base[0] * (1 - LOSS), base[0] * (1 + GAIN), np.nan
-            if open_[c.i] <= stop or open_[c.i] >= target:
-                price = open_[c.i]
-            elif low[c.i] <= stop:
+            stop, target, price = table[0, 5] * (1 - LOSS), table[0, 5] * (1 + GAIN), np.nan
+            if open_ <= stop or open_ >= target:
+                price = open_
+            elif low <= stop:
                 price = stop
-            elif high[c.i] >= target:
+            elif high >= target:
                 price = target
             if not np.isnan(price):
                 return nb.order_nb(-c.position_now, price, fees=0.001, slippage=0.0)
-            if exits[c.i, 0]:
+            if leave > 0:
                 return nb.order_nb(-c.position_now, c.close[c.i, 0], fees=0.001, slippage=0.0005)
-        elif entries[c.i, 0]:
-            base[0] = c.close[c.i, 0]
+        elif entry > 0:
+            table[0, 5] = c.close[c.i, 0]
             return nb.order_nb(np.inf, c.close[c.i, 0], fees=0.001, slippage=0.0005)
         return nb.order_nothing_nb()
 
@@ -132,18 +134,15 @@ def w4(rounds: int = 9) -> list[Figure]:
 
     bars, entries, exits = _minutes(1_000_000)
     order_func, close = _order_func(), bars.close
-    open_, high, low = (panel.to_numpy()[:, 0].copy() for panel in (bars.open, bars.high, bars.low))
+    ranges = [panel.to_numpy()[:, 0] for panel in (bars.open, bars.high, bars.low)]
+    table = np.column_stack([entries[:, 0], exits[:, 0], *ranges, np.zeros(len(entries))])
     stops = {"sl_stop": LOSS, "tp_stop": GAIN, "price": "close"}
 
     def compiled() -> list[float]:
         return _headlines(gwt.Portfolio.from_signals(bars, entries, exits, **stops, **COSTS))
 
     def peer() -> list[float]:
-        base = np.zeros(1)
-        pf = vectorbt.Portfolio.from_order_func(
-            close, order_func, entries, exits, open_, high, low, base, init_cash=10_000.0, freq="1min"
-        )
-        return _headlines(pf)
+        return _headlines(vectorbt.Portfolio.from_order_func(close, order_func, table, init_cash=10_000.0, freq="1min"))
 
     enter, leave = entries[:, 0].tolist(), exits[:, 0].tolist()
 
@@ -230,9 +229,11 @@ def growth() -> list[Figure]:
             seconds.append(time.perf_counter() - started)
         rows.append((n_bars, n_combos, statistics.median(seconds)))
     table = pd.DataFrame(rows, columns=["bars", "combinations", "seconds"])
-    draw(table)
-    large = table[table["bars"] * table["combinations"] >= 10**7]
-    slope = np.polyfit(np.log(large["bars"] * large["combinations"]), np.log(large["seconds"]), 1)[0]
+    table["work"] = table["bars"] * table["combinations"]
+    table["label"] = [f"{n_bars:,} bars" for n_bars in table["bars"]]
+    draw(table, "growth", "Sweep of two moving averages: time grows with the work", "bars x combinations")
+    large = table[table["work"] >= 10**7]
+    slope = np.polyfit(np.log(large["work"]), np.log(large["seconds"]), 1)[0]
     return [Figure("growth, exponent of time in bars x combinations", slope, "", "about 1", len(rows), "from 10^7 on")]
 
 

@@ -174,8 +174,9 @@ def _rows_in_order(weights: np.ndarray, active: np.ndarray) -> np.ndarray:
     DataError
         If one is infinite.
     """
-    chosen = np.ascontiguousarray(weights[active] if len(active) else weights)
-    if not kernels.all_finite_or_nan(chosen):
+    given = weights[active] if len(active) else weights
+    chosen = np.empty(given.shape)
+    if not kernels.row_by_row(_frozen(given), chosen):
         raise DataError("weights must be numbers or NaN (hold), got an infinite one")
     return chosen
 
