@@ -49,6 +49,7 @@ def vbt():
         return pytest.importorskip("vectorbt")
 
 
+@pytest.mark.slow  # vectorbt compiles where it finds no cache
 @pytest.mark.filterwarnings("ignore")
 def test_a_vectorbt_portfolio_tells_its_fees(vbt) -> None:
     close = random_bars(3, 400, seed=2).close
@@ -69,6 +70,7 @@ def test_a_vectorbt_portfolio_tells_its_fees(vbt) -> None:
     assert "paid no fees" in free.costs_words
 
 
+@pytest.mark.slow  # vectorbt compiles where it finds no cache
 @pytest.mark.filterwarnings("ignore")
 def test_vectorbt_groups_and_lists_of_portfolios(vbt) -> None:
     close = random_bars(2, 400, seed=3).close
