@@ -26,7 +26,7 @@ from gwt_lab.market.account import (
 from gwt_lab.market.bar import step_account, trade_account
 from gwt_lab.market.fills import held_after, mark_row, space_for, trade_targets, worth_of
 
-__all__ = ["advance", "amounts_held", "row_by_row", "simulate", "simulate_weights", "trade_at_close"]
+__all__ = ["advance", "all_finite_or_nan", "amounts_held", "simulate", "simulate_weights", "trade_at_close"]
 
 # fills that one column can have in one bar: time stop, order, limit, stop, liquidation, delisting
 _MOST_FILLS = 6
@@ -240,21 +240,15 @@ def simulate_weights(
 
 
 @kernel
-def row_by_row(values: np.ndarray, out: np.ndarray) -> bool:
-    """Copy a table of any order in memory into one whose rows lie together; return whether nothing is infinite.
-
-    It goes in squares, so that what is read together and what is written together both stay in the cache.
-    """
-    n_rows, n_columns = values.shape
-    finite = True
-    for top in range(0, n_rows, 32):
-        for left in range(0, n_columns, 32):
-            for j in range(left, min(left + 32, n_columns)):
-                for i in range(top, min(top + 32, n_rows)):
-                    value = values[i, j]
-                    finite &= abs(value) != np.inf
-                    out[i, j] = value
-    return finite
+def all_finite_or_nan(values: np.ndarray) -> bool:
+    """Return whether no value is infinite."""
+    for row in values:
+        found = False
+        for value in row:
+            found |= abs(value) == np.inf
+        if found:
+            return False
+    return True
 
 
 @kernel

@@ -174,9 +174,8 @@ def _rows_in_order(weights: np.ndarray, active: np.ndarray) -> np.ndarray:
     DataError
         If one is infinite.
     """
-    given = weights[active] if len(active) else weights
-    chosen = np.empty(given.shape)
-    if not kernels.row_by_row(_frozen(given), chosen):
+    chosen = np.ascontiguousarray(weights[active] if len(active) else weights)
+    if not kernels.all_finite_or_nan(chosen):
         raise DataError("weights must be numbers or NaN (hold), got an infinite one")
     return chosen
 
