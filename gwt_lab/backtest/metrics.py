@@ -22,7 +22,6 @@ __all__ = [
     "conditional_value_at_risk",
     "drawdowns",
     "information_ratio",
-    "longest_drawdown",
     "max_drawdown",
     "omega_ratio",
     "path_sums",
@@ -65,15 +64,6 @@ def max_drawdown(value: FloatArray) -> float:
     As in vectorbt, peaks are the account's worth at closes; what the first bar itself loses is a return, no drawdown.
     """
     return float(drawdowns(value).min())
-
-
-def longest_drawdown(value: FloatArray) -> int:
-    """Return the number of bars of the longest stretch below a peak."""
-    longest = current = 0
-    for below in drawdowns(value) < 0:
-        current = current + 1 if below else 0
-        longest = max(longest, current)
-    return longest
 
 
 @kernel

@@ -83,15 +83,13 @@ def run_backtest(
     portfolio = backtest_strategy(as_bars(df), strategy, params, fees=fees, slippage=slippage, **settings)
     if ledger:
         _count_trial(portfolio, strategy, params, settings)
-    close = portfolio.bars.close
-    growth = (close.ffill() / close.bfill().iloc[0]).fillna(1.0).mean(axis=1)
     return {
         "total_return": portfolio.total_return(),
         "sharpe_ratio": portfolio.sharpe_ratio(),
         "max_drawdown": portfolio.max_drawdown(),
         "n_trades": len(portfolio.trades),
         "equity_curve": portfolio.value(),
-        "benchmark_curve": (portfolio.assumptions.init_cash * growth).rename("benchmark"),
+        "benchmark_curve": portfolio.benchmark_value(),
         "assumptions": str(portfolio.assumptions),
         "portfolio": portfolio,
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gwt_lab.backtest import kernels
+from gwt_lab.backtest import kernels, metrics
 from gwt_lab.backtest.sweep import fused, streaming
 from gwt_lab.backtest.sweep.families import FAMILIES, Prepared, SweepMarket, SweepRules, edge_bars, evaluate, prepare
 from gwt_lab.backtest.sweep.fused_words import n_words
@@ -322,10 +322,8 @@ def weights_account(
 def _sums(value: np.ndarray, init_cash: float, orders: np.ndarray, bars_held: int) -> np.ndarray:
     """Return a path as the row of sums that the fused kernels keep; trades of a shared account have no sums (NaN)."""
     acc = np.zeros(streaming.N_ACC)
-    before = np.concatenate(([init_cash], value[:-1]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gains = np.where(before != 0, (value - before) / np.abs(before), 0.0)
-        acc[streaming.DEEPEST] = (value / np.maximum.accumulate(value) - 1.0).min()
+    gains = metrics.bar_returns(value, init_cash)
+    acc[streaming.DEEPEST] = metrics.max_drawdown(value)
     acc[streaming.N_BARS], acc[streaming.INIT_CASH], acc[streaming.VALUE] = len(value), init_cash, value[-1]
     acc[streaming.SUM], acc[streaming.SUM_SQUARES] = gains.sum(), gains @ gains
     losses = np.minimum(gains, 0.0)
