@@ -19,6 +19,7 @@ __all__ = ["read_text"]
 _SAMPLE = 1 << 16
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|nan|NaN|NA|null|NULL|None|")
 _COMMA_NUMBER = re.compile(r"[-+]?\d+,\d+")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+\.\d+|[-+]?\d{1,3}(,\d{3}){2,}")
 _NULLS = ["", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "null", "NULL", "None", "#N/A", "-"]
 
 
@@ -134,10 +135,12 @@ def _delimiter(body: list[str], label: str) -> str:
 
 def _decimal(rows: list[list[str]], delimiter: str, label: str) -> str:
     """Return the decimal sign; commas that could be thousands are refused."""
-    cells = [cell for row in rows[1:] for cell in row if _COMMA_NUMBER.fullmatch(cell)]
+    sure = [cell for row in rows[1:] for cell in row if _THOUSANDS.fullmatch(cell)]
+    cells = sure or [cell for row in rows[1:] for cell in row if _COMMA_NUMBER.fullmatch(cell)]
     if not cells:
         return "."
-    if any("." in cell for row in rows[1:] for cell in row if _NUMBER.fullmatch(cell)) or delimiter == ",":
+    points = any("." in cell for row in rows[1:] for cell in row if _NUMBER.fullmatch(cell))
+    if sure or points or delimiter == ",":
         raise DataError(f"{label} writes numbers with commas for thousands ({cells[0]!r}); write them without")
     if all(re.fullmatch(r"[-+]?[1-9]\d{0,2},\d{3}", cell) for cell in cells):
         raise ImportRefused(
@@ -157,45 +160,55 @@ def _frame(data: bytes, shape: _Shape, label: str, names: list[str], roles: Role
         table = _read(data, shape, names, used, types, skipped)
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error) or any(f"column #{names.index(n)}:" in str(error) for n in numbers):
-            raise _broken(error, label, names, skipped) from None
+            raise _broken(error, label, names) from None
         # a time column that changes its look on the way is read as text
         texts = {name: pa.string() for name in used if name not in numbers}
         try:
             table = _read(data, shape, names, used, types | texts, skipped)
         except pa.ArrowInvalid as again:
-            raise _broken(again, label, names, skipped) from None
+            raise _broken(again, label, names) from None
     return _to_pandas(table)
 
 
 def _read(
     data: bytes, shape: _Shape, names: list[str], used: list[str], types: dict[str, pa.DataType], skipped: int
 ) -> pa.Table:
-    return pacsv.read_csv(
-        pa.BufferReader(data),
-        pacsv.ReadOptions(column_names=names, skip_rows=skipped),
-        pacsv.ParseOptions(delimiter=shape.delimiter),
-        pacsv.ConvertOptions(
-            column_types=types,
-            include_columns=used,
-            null_values=_NULLS,
-            strings_can_be_null=True,
-            decimal_point=shape.decimal,
-            auto_dict_encode=True,
-        ),
-    )
+    def read(threads: bool) -> pa.Table:
+        return pacsv.read_csv(
+            pa.BufferReader(data),
+            pacsv.ReadOptions(column_names=names, skip_rows=skipped, use_threads=threads),
+            pacsv.ParseOptions(delimiter=shape.delimiter),
+            pacsv.ConvertOptions(
+                column_types=types,
+                include_columns=used,
+                null_values=_NULLS,
+                strings_can_be_null=True,
+                decimal_point=shape.decimal,
+                auto_dict_encode=True,
+            ),
+        )
+
+    try:
+        return read(threads=True)
+    except pa.ArrowInvalid:
+        # of several threads any may fail first; one alone names the first broken cell and its row
+        return read(threads=False)
 
 
-def _broken(error: Exception, label: str, names: list[str], skipped: int) -> DataError:
+def _broken(error: Exception, label: str, names: list[str]) -> DataError:
     """Return the error with the column's name and the row's number in the file."""
     text = str(error).replace("\n", " ")
     match = re.search(r"column #(\d+)", text)
     column = f" in column {names[int(match[1])]!r}" if match and int(match[1]) < len(names) else ""
     value = re.search(r"invalid value '(.*?)'", text)
-    if value:
-        return DataError(f"{label}{column} holds {value[1]!r} where a number was wanted; correct or remove that row")
     row = re.search(r"Row #(\d+): (.*)", text)
+    if value:
+        line = f" in line {row[1]}" if row else ""
+        return DataError(
+            f"{label}{column} holds {value[1]!r}{line} where a number was wanted; correct or remove that row"
+        )
     if row:
-        return ShapeError(f"{label}: line {int(row[1]) + skipped}: {row[2][:120]}; the file may be cut off or mixed")
+        return ShapeError(f"{label}: line {row[1]}: {row[2][:120]}; the file may be cut off or mixed")
     return ShapeError(f"{label}: {text[:160]}; the file may be cut off or mixed")
 
 
@@ -218,7 +231,7 @@ def _two_level(data: bytes, shape: _Shape, label: str) -> pd.DataFrame:
     try:
         table = _read(data, shape, names, names, dict.fromkeys(names[1:], pa.float64()), skipped)
     except pa.ArrowInvalid as error:
-        raise _broken(error, label, names, skipped) from None
+        raise _broken(error, label, names) from None
     frame = _to_pandas(table)
     columns = pd.MultiIndex.from_arrays([shape.header[1:], shape.second[1:]])
     values = pd.DataFrame(frame.iloc[:, 1:].to_numpy(np.float64), columns=columns)
