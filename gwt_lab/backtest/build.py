@@ -76,6 +76,7 @@ def signals_simulation(
     setting: Setting,
 ) -> Simulation:
     """Return the simulation of entries and exits; see `Portfolio.from_signals`."""
+    _refuse_lone_trail(rules, numbers)
     market = bars_of(bars, setting.price)
     given = {name: aligned_signals(data, market, name) for name, data in signals.items() if data is not None}
     if not given:
@@ -96,6 +97,7 @@ def orders_simulation(
     setting: Setting,
 ) -> Simulation:
     """Return the simulation of orders; see `Portfolio.from_orders`."""
+    _refuse_lone_trail(rules, numbers)
     market = bars_of(bars, setting.price)
     size = numbers["size"]
     columns = market.close.columns
@@ -142,9 +144,34 @@ def weights_simulation(
     elif rebalance is not None:
         drift, targets = float(rebalance), targets.ffill()
     layout, order = layout_of(market.close.columns, market, share=True)
-    aligned = _aligned({}, market, layout.columns, order) | {"size": targets.to_numpy(dtype=np.float64)}
+    size = targets.to_numpy(dtype=np.float64)
+    aligned = _aligned({}, market, layout.columns, order) | {"size": size}
     simulation = _simulation(market, None, aligned, rules, layout, setting)
-    return replace(simulation, plan=simulation.plan._replace(drift=drift, active=active))
+    notes = simulation.notes + _too_heavy(size, market.index, rules.leverage)
+    return replace(simulation, plan=simulation.plan._replace(drift=drift, active=active), notes=notes)
+
+
+def _too_heavy(weights: np.ndarray, index: pd.DatetimeIndex, leverage: float) -> tuple[str, ...]:
+    """Return a note on weights that add up to more than the account can pay: proceeds of shorts pay unless borrowed."""
+    counted = weights if leverage == 1.0 else np.abs(weights)
+    total = counted @ np.ones(weights.shape[1])
+    partly = np.flatnonzero(np.isnan(total))
+    total[partly] = np.nansum(counted[partly], axis=1)
+    heavy = total > leverage * (1.0 + 1e-6)
+    if not heavy.any():
+        return ()
+    most = int(np.argmax(total))
+    return (
+        f"WARNING: weights add up to more than {100 * leverage:g} % of the account in {heavy.sum():,} rows (to "
+        f"{100 * total[most]:.4g} % at {index[most]}); what the cash cannot pay is not bought",
+    )
+
+
+def _refuse_lone_trail(rules: FillRules, numbers: dict[str, Any]) -> None:
+    if rules.sl_trail and numbers.get("sl_stop") is None:
+        raise ConfigError(
+            "sl_trail=True trails the stop loss at the distance sl_stop, which is not given: add sl_stop=0.05"
+        )
 
 
 def _aligned(numbers: dict[str, Any], market: Bars, columns: pd.Index, order: np.ndarray) -> dict[str, np.ndarray]:

@@ -170,6 +170,7 @@ def _other_rows(result: Results) -> dict[str, Any]:
         "Total Orders": result.orders._counts(),
         "Turnover": _numbers(result.turnover()),
         "Mean Gross Exposure [%]": 100 * _numbers(result.exposure()),
+        "Time in Market [%]": 100 * _numbers(result.time_in_market()),
         "Annualized Return [%]": 100 * _numbers(result.annualized_return()),
         "Annualized Volatility [%]": 100 * _numbers(result.annualized_volatility()),
         "Value at Risk [%]": 100 * _numbers(result.value_at_risk()),

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gwt_lab.backtest.portfolio import Portfolio
 from gwt_lab.backtest.sweep import SweepResult, sweep
 from gwt_lab.backtest.sweep.families import FAMILIES
+from gwt_lab.backtest.sweep.streaming import METRICS
 from gwt_lab.backtest.sweep.work import sweep_market
 from gwt_lab.errors import ConfigError, DataError, UnknownNameError
 from gwt_lab.validation.ledger import TrialLedger
@@ -36,6 +38,26 @@ def test_the_index_holds_parameters_then_symbol_and_the_columns_metrics(bars) ->
     assert list(result.columns) == ["total_return", "sharpe_ratio", "max_drawdown"]
     assert (result["max_drawdown"] <= 0).all()
     assert result["total_return"].nunique() == len(result)
+
+
+@pytest.mark.parametrize("stops", [{}, {"sl_stop": 0.03, "direction": "both"}], ids=["plain", "stops, both sides"])
+def test_every_metric_is_what_the_portfolio_of_the_same_signals_says(bars, stops) -> None:
+    result = sweep("ma_cross", bars, {"fast": 5, "slow": 40}, metrics=METRICS, ledger=False, **stops)
+    signals = FAMILIES["ma_cross"].signals(sweep_market(bars, 8760.0), fast=5, slow=40)
+    entries, exits = (pd.DataFrame(found.T, bars.index, bars.close.columns) for found in signals)
+    sides = {"short_entries": exits, "short_exits": entries} if stops else {}
+    settings = {name: value for name, value in stops.items() if name != "direction"}
+    pf = Portfolio.from_signals(bars, entries, exits, cash_sharing=False, **sides, **settings)
+    theirs = {name: getattr(pf, name)() for name in METRICS if hasattr(pf, name)}
+    theirs |= {"volatility": pf.annualized_volatility(), "final_value": pf.value().iloc[-1]}
+    theirs |= {
+        "n_trades": pf.trades.count(),
+        "total_fees": pf.orders.frame.groupby("symbol")["fees"].sum()[[*bars.symbols]],
+    }
+    assert pf.trades.open.count().sum() > 0, "an open trade was wanted"
+    assert set(theirs) == set(METRICS)
+    for name, numbers in theirs.items():
+        np.testing.assert_allclose(result[name], np.asarray(numbers, dtype=float), rtol=1e-9, err_msg=name)
 
 
 def test_every_form_of_a_grid_gives_the_same_rows(bars) -> None:
@@ -206,6 +228,7 @@ def test_a_ledger_of_ones_own_or_none(bars, tmp_path) -> None:
         ({"tp_stop": 0}, ConfigError, "tp_stop must be a fraction"),
         ({"time_stop": 1.5}, ConfigError, "time_stop must be a whole number"),
         ({"sl_trail": 1}, ConfigError, "sl_trail must be"),
+        ({"sl_trail": True}, ConfigError, "trails the stop loss at the distance sl_stop, which is not given"),
         ({"n_samples": 0}, ConfigError, "n_samples must be"),
         ({"n_threads": -1}, ConfigError, "n_threads must be"),
         ({"max_memory": "much"}, ConfigError, "max_memory must be"),
