@@ -268,6 +268,19 @@ class Study(_Counted):
         return card(f"Study {self.name}", table_html(("", ""), self._facts()))
 
 
+def ledger_of(given: Any) -> Any:
+    """Return the ledger that `ledger=` names: None and True are the file of `GWT_LEDGER`, False is none (None).
+
+    Raises
+    ------
+    ConfigError
+        If it is something else.
+    """
+    if not (given is None or isinstance(given, bool) or hasattr(given, "record")):
+        raise ConfigError(f"ledger must be a TrialLedger, True or False, got {type(given).__name__}")
+    return None if given is False else TrialLedger() if given in (None, True) else given
+
+
 class TrialLedger(_Counted):
     """Count every configuration that was ever evaluated.
 
@@ -294,6 +307,10 @@ class TrialLedger(_Counted):
 
     def _open(self) -> LedgerFile:
         return open_ledger(self.path)
+
+    def refuse_unwritable(self) -> None:
+        """Raise a LedgerError now if the file could not be written later; makes it if there is none."""
+        self._open().refuse_unwritable()
 
     def record(self, trials: Trials, sharpe: Any, n_observations: int, signatures: Any = None) -> int:
         """Count trials that were evaluated, each once, however often it is evaluated again.

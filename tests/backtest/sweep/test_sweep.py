@@ -17,7 +17,7 @@ from gwt_lab.backtest.sweep import SweepResult, sweep
 from gwt_lab.backtest.sweep.families import FAMILIES
 from gwt_lab.backtest.sweep.streaming import METRICS
 from gwt_lab.backtest.sweep.work import sweep_market
-from gwt_lab.errors import ConfigError, DataError, UnknownNameError
+from gwt_lab.errors import ConfigError, DataError, LedgerError, UnknownNameError
 from gwt_lab.validation.ledger import TrialLedger
 from tests.oracles.paths import bars_of, random_paths
 
@@ -205,6 +205,31 @@ def test_a_ledger_of_ones_own_or_none(bars, tmp_path) -> None:
         sweep("ma_cross", bars, GRID, ledger="here")
 
 
+@pytest.mark.parametrize("what", ["damaged", "a folder"])
+def test_a_ledger_that_cannot_be_written_is_known_before_anything_is_evaluated(bars, tmp_path, what) -> None:
+    path, called = tmp_path / "ledger", []
+    _ = path.mkdir() if what == "a folder" else path.write_bytes(b"no ledger at all" * 100)
+
+    def strategy(close: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+        called.append(window)
+        return close > window, close <= window
+
+    with pytest.raises(LedgerError, match=r"is a folder|is damaged or no ledger"):
+        sweep(strategy, bars, {"window": [90, 100, 110]}, ledger=TrialLedger(path), check=False)
+    assert called == [90]  # the first is timed, to cut the work
+
+
+def test_a_result_is_not_lost_with_the_ledger(bars, tmp_path) -> None:
+    class Full(TrialLedger):
+        def record(self, *args, **options):
+            raise LedgerError("no space left")
+
+    with pytest.raises(LedgerError, match="no space left") as caught:
+        sweep("ma_cross", bars, GRID, ledger=Full(tmp_path / "ledger"))
+    expected = sweep("ma_cross", bars, GRID, ledger=False)
+    pd.testing.assert_frame_equal(pd.DataFrame(caught.value.partial), pd.DataFrame(expected))
+
+
 # ------------------------------------------------------------------------------------------------ bad input
 @pytest.mark.parametrize(
     ("settings", "error", "told"),
@@ -234,6 +259,11 @@ def test_a_ledger_of_ones_own_or_none(bars, tmp_path) -> None:
         ({"max_memory": "much"}, ConfigError, "max_memory must be"),
         ({"scheduler": "sun"}, ConfigError, "scheduler must be"),
         ({"resume": ""}, ConfigError, "empty name"),
+        ({"resume": True}, ConfigError, "resume must name the sweep, or be a path; got True"),
+        ({"resume": __file__}, DataError, "holds something other than a sweep"),
+        ({"metrics": None}, ConfigError, "metrics must name one or more of total_return"),
+        ({"n_samples": 2, "seed": -1}, ConfigError, "seed must be a whole number from 0 on, got -1"),
+        ({"n_samples": 2, "seed": "x"}, ConfigError, "seed must be a whole number from 0 on, got 'x'"),
         ({"bars": "BTC"}, DataError, "bars must be"),
     ],
 )
