@@ -185,7 +185,10 @@ class OnchainApi:
         missing = [name for name in ("asset", "time", *metrics) if name not in frame.columns]
         if missing:
             raise VenueError(f"{self.base_url} answers without {', '.join(missing)}: {str(rows[0])[:100]}")
-        return as_onchain(frame[["asset", "time", *metrics]], delay=self.delay)
+        try:
+            return as_onchain(frame[["asset", "time", *metrics]], delay=self.delay)
+        except DataError as error:
+            raise VenueError(f"{self.base_url} answers with numbers that cannot be read: {error}") from None
 
 
 class AddressFeed:
@@ -207,13 +210,13 @@ class AddressFeed:
     Raises
     ------
     ConfigError
-        If the address of the feed is none, or `delay` is no length of time with its unit.
+        If the address of the feed is none, `whale` is no number above 0, or `delay` has no unit.
     """
 
     def __init__(
         self, base_url: str, *, exchanges: str | Iterable[str] = (), whale: float = 1000.0, delay: Any = "1h"
     ) -> None:
-        self.base_url, self.whale, self.delay = plain_base_url(base_url), whale, duration(delay, "delay")
+        self.base_url, self.whale, self.delay = plain_base_url(base_url), _value(whale), duration(delay, "delay")
         self.exchanges = {exchanges} if isinstance(exchanges, str) else set(exchanges)
 
     def fetch(self, address: str) -> pd.DataFrame:
@@ -252,9 +255,17 @@ class AddressFeed:
         ConfigError, VenueError
             As `fetch`.
         """
-        return address_features(
-            self.fetch(address), address, exchanges=self.exchanges, whale=self.whale, delay=self.delay
-        )
+        found = self.fetch(address)
+        try:
+            return address_features(found, address, exchanges=self.exchanges, whale=self.whale, delay=self.delay)
+        except DataError as error:
+            raise VenueError(f"{self.base_url} answers with transactions that cannot be read: {error}") from None
+
+
+def _value(whale: Any) -> float:
+    if isinstance(whale, (bool, str)) or not isinstance(whale, (int, float, np.number)) or not 0 < whale < np.inf:
+        raise ConfigError(f"whale must be a number above 0, the value of a large transaction, got {whale!r}")
+    return float(whale)
 
 
 def address_features(
@@ -289,14 +300,14 @@ def address_features(
     Raises
     ------
     DataError
-        If columns are missing.
+        If columns are missing, or a time cannot be read.
     ConfigError
-        If `delay` is no length of time with its unit.
+        If `whale` is no number above 0, or `delay` no length of time with its unit.
     """
     missing = [name for name in ("time", "value", "from", "to") if name not in transactions]
     if missing:
         raise DataError(f"transactions need columns time, value, from, to; {', '.join(missing)} missing")
-    late = duration(delay, "delay")
+    late, whale = duration(delay, "delay"), _value(whale)
     names = [
         "transaction_count", "whale_count", "whale_value", "inflow", "outflow", "exchange_inflow", "exchange_outflow",
         "active_addresses",

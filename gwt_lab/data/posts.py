@@ -10,7 +10,7 @@ import pandas as pd
 
 from gwt_lab.data.durations import duration
 from gwt_lab.data.http_json import get_pages, plain_base_url
-from gwt_lab.errors import DataError
+from gwt_lab.errors import DataError, VenueError
 from gwt_lab.market.instruments import unified_symbol
 from gwt_lab.market.time import timestamp, utc_index
 
@@ -165,4 +165,7 @@ class PostFeed:
         if not rows:
             empty = pd.DataFrame({name: [] for name in _EMPTY})
             return empty.astype({"known_at": "datetime64[ns, UTC]", "symbol": "str", "text": "str"})
-        return as_posts(pd.DataFrame(rows), delay=self.delay)
+        try:
+            return as_posts(pd.DataFrame(rows), delay=self.delay)
+        except DataError as error:
+            raise VenueError(f"{self.base_url} answers with posts that cannot be read: {error}") from None

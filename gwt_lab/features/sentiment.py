@@ -120,6 +120,8 @@ def sentiment_features(data: Any, posts: pd.DataFrame, *, window: int = 24) -> p
     window = whole(window, "window")
     _refuse_columns(posts, (*_COLUMNS, "score"))
     bars = as_bars(data)
+    if not bars.n_times:
+        return empty_frame(bars.index, bars.symbols, list(SENTIMENT_COLUMNS))[0]
     step, first = timeframe_ns(bars.timeframe), int(bars.index.asi8[0])
     # known exactly when a bar closes is known at that close: the bar (open, close] it is
     row = (utc_index(posts["known_at"], name="known_at").asi8 - first - 1) // step

@@ -153,6 +153,20 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         address_features(pd.DataFrame(TRANSACTIONS).drop(columns="to"), "mine00")
 
 
+def test_answers_that_cannot_be_read_are_the_feeds_fault() -> None:
+    with JsonServer(lambda *_: {"transactions": [TRANSACTIONS[0] | {"time": "soon"}]}) as server:
+        with pytest.raises(VenueError, match="transactions that cannot be read: time holds something"):
+            AddressFeed(server.url).extract_onchain_features("mine00")
+    for number in (None, "many"):
+        rows = [{"asset": "c00", "time": "2024-01-01", "TxCnt": number}]
+        with JsonServer(lambda *_, rows=rows: {"data": rows}) as server:
+            with pytest.raises(VenueError, match="numbers that cannot be read: no column holds"):
+                OnchainApi(server.url).fetch("c00", "TxCnt", "2024-01-01")
+    for whale in (0, -5, np.inf, "1000", True):
+        with pytest.raises(ConfigError, match="whale must be a number above 0"):
+            AddressFeed("http://127.0.0.1:9", whale=whale)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("delay", [1, "1", 0.5, "soon", None, True, pd.NaT])
 def test_a_length_of_time_has_a_unit(delay: object) -> None:
     """pandas counts a bare number in nanoseconds: a delay of a day would be none."""

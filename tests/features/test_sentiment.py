@@ -93,6 +93,7 @@ def test_sentiment_joins_an_extractor() -> None:
     extractor = AlphaFeatureExtractor(alpha=["KMID"], tables=[SentimentTable(_posts(), window=5)])
     frame = extractor.extract(bars)
     assert list(frame.columns) == ["KMID", *SENTIMENT_COLUMNS]
+    assert extractor.extract(bars.select(start="2030-01-01")).shape == (0, 6)
     assert frame["sentiment"].notna().any()
     with pytest.raises(ConfigError, match="window must be a whole number of bars, at least 1, got 0"):
         SentimentTable(_posts(), window=0)
@@ -174,6 +175,8 @@ def test_the_feed_page_by_page() -> None:
 @pytest.mark.parametrize(
     ("answer", "match"),
     [(404, "answered 404"), (302, "answered 302"), (b"<html>", "no JSON"), ({"posts": 3}, "without a list"),
+     ({"posts": [{"text": "no time"}]}, "posts that cannot be read: posts need a time"),
+     ({"posts": [{"text": "a", "time": "soon"}]}, "posts that cannot be read: time holds something"),
      ({"posts": [], "next": "same"}, "same page again"), (503, "answered 503")],
 )  # fmt: skip
 def test_feeds_that_answer_wrongly(answer: object, match: str) -> None:
