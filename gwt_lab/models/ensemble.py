@@ -13,6 +13,7 @@ import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, NotFittedError
 from gwt_lab.models.drift import RetrainVerdict
+from gwt_lab.models.labels import label_known_ns
 from gwt_lab.models.model_file import read_model_file, write_model_file
 from gwt_lab.models.scores import score_forecasts
 from gwt_lab.models.signal_generator import QlibSignalGenerator, only_symbol
@@ -80,8 +81,8 @@ class EnsembleSignalGenerator:
         -------
         dict
             The scores of `QlibSignalGenerator.train` for the ensemble, without dates, and `members`: the members'
-            own `val_accuracy` and `rank_ic`. A stack is judged as it would have been used: fitted on the folds before,
-            so its first fold is not scored.
+            own `val_accuracy` and `rank_ic`. A stack is judged as it would have been used: fitted on the rows of
+            earlier folds whose labels were known before the fold begins, so its first fold is not scored.
         """
         reports = [generator.train(data, symbol, n_jobs=n_jobs) for generator in self.generators]
         table = self._out_of_fold()
@@ -114,6 +115,8 @@ class EnsembleSignalGenerator:
         table = pd.concat(columns, axis=1, join="inner")
         if not len(table):
             raise DataError("the members' folds share no row: give them splits that test the same dates")
+        times = table.index.get_level_values(0).as_unit("ns").asi8
+        table["known_ns"] = label_known_ns(times, self.generators[0].timeframe_, self.question.horizon)
         return table.join(frames[0][["fold", "earned"]])
 
     def _scores(self, frame: pd.DataFrame) -> dict[str, Any]:
@@ -142,12 +145,13 @@ class EnsembleSignalGenerator:
     def predict_latest(self, data: Any, symbol: str | None = None) -> dict[str, Any]:
         """Return the forecast of the last bar of one symbol, as `QlibSignalGenerator.predict_latest` does."""
         self._fitted()
-        bars = self.generators[0]._checked(data, symbol)
-        for generator in self.generators[1:]:
-            generator._checked(bars, symbol)
-        name = only_symbol(bars, symbol)
-        newest = bars.tail(self.lookback)
-        frame = self._combined([generator._forecast(newest) for generator in self.generators])
+        views = [generator._checked(data, symbol) for generator in self.generators]
+        name = only_symbol(views[0], symbol)
+        frames = [
+            generator._forecast(bars.tail(self.lookback)).xs(name, level="instrument", drop_level=False)
+            for generator, bars in zip(self.generators, views, strict=True)
+        ]
+        frame = self._combined(frames)
         sizes = np.concatenate([generator._sizes() for generator in self.generators])
         return latest(frame, name, self.question.column, sizes)
 
@@ -253,13 +257,13 @@ def _weights(weights: Sequence[float] | None, n: int) -> np.ndarray:
 
 
 def _stacked_walk(table: pd.DataFrame, members: list[str], probabilities: bool) -> pd.Series:
-    """Return stacked forecasts of each fold but the first, each from a stack fitted on the folds before it."""
+    """Return stacked forecasts of each fold but the first, each from a stack fitted on labels known before it."""
     found = pd.Series(np.nan, index=table.index)
     numbers = np.sort(table["fold"].unique())
-    times = table.index.get_level_values(0)
+    times = table.index.get_level_values(0).as_unit("ns").asi8
     for number in numbers[1:]:
         here = (table["fold"] == number).to_numpy()
-        before = (table["fold"] < number).to_numpy() & (times < times[here].min())
+        before = ((table["fold"] < number) & (table["known_ns"] < times[here].min())).to_numpy()
         if before.any():
             part = table[before]
             stack = fit_stack(part[members].to_numpy(), part["earned"].to_numpy(), probabilities)

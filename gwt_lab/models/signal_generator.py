@@ -338,9 +338,10 @@ class QlibSignalGenerator:
         return self
 
     def _checked(self, data: Any, symbol: str | None) -> Bars:
-        """Return the bars to forecast, all symbols of a relative model; refuse what it was not trained for."""
+        """Return the bars to forecast, all symbols for a model of several; refuse what it was not trained for."""
         self._fitted()
-        bars = bars_of(data, symbol, alone=self.question.label != "relative")
+        # features count the rows in which any symbol traded: what one symbol's are depends on who stands beside it
+        bars = bars_of(data, symbol, alone=len(self.symbols_) == 1)
         if timeframe_ns(bars.timeframe) != timeframe_ns(self.timeframe_):
             raise DataError(
                 f"the model was trained on bars of {self.timeframe_}, got bars of {bars.timeframe}: resample them, or "
