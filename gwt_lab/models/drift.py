@@ -229,7 +229,7 @@ def importance_change(before: pd.Series, after: pd.Series) -> float:
 # ------------------------------------------------------------------------------------------ the rule
 @dataclass(frozen=True)
 class RetrainVerdict:
-    """Whether to train again; true if so.
+    """What `needs_retraining` says: true if a model should be trained again.
 
     Parameters
     ----------

@@ -365,9 +365,9 @@ class QlibSignalGenerator:
         )
 
 
-def default_splits(horizon: int) -> PurgedWalkForward:
-    """Return five test blocks, purged by the label and kept apart by as many bars again."""
-    return PurgedWalkForward(5, purged_size=1 + horizon, embargo_size=1 + horizon)
+def default_splits(horizon: int, n_splits: int = 5) -> PurgedWalkForward:
+    """Return test blocks, purged by the label and kept apart by as many bars again."""
+    return PurgedWalkForward(n_splits, purged_size=1 + horizon, embargo_size=1 + horizon)
 
 
 def bars_of(data: Any, symbol: str | None, *, alone: bool = True) -> Bars:

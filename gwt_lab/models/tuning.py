@@ -44,7 +44,7 @@ _STARTUP = 5  # trials before any is pruned
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """How the search runs.
+    """How `optimize_parameters` searches.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class TuningOptions:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What the search found.
+    """What `optimize_parameters` found.
 
     Parameters
     ----------
