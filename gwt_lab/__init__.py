@@ -82,7 +82,20 @@ _PUBLIC = {
     "QlibSignalGenerator": "gwt_lab.models.signal_generator",
     "EnsembleSignalGenerator": "gwt_lab.models.ensemble",
     "optimize_parameters": "gwt_lab.models.tuning",
+    "LightGBMParams": "gwt_lab.models.lightgbm_model",
+    "TuningOptions": "gwt_lab.models.tuning",
+    "TuningResult": "gwt_lab.models.tuning",
     "needs_retraining": "gwt_lab.models.drift",
+    "population_stability": "gwt_lab.models.drift",
+    "rolling_accuracy": "gwt_lab.models.drift",
+    "importance_change": "gwt_lab.models.drift",
+    "RetrainVerdict": "gwt_lab.models.drift",
+    "forward_return": "gwt_lab.models.labels",
+    "relative_return": "gwt_lab.models.labels",
+    "plot_calibration": "gwt_lab.models.plots",
+    "plot_contributions": "gwt_lab.models.plots",
+    "plot_importance": "gwt_lab.models.plots",
+    "plot_rolling_accuracy": "gwt_lab.models.plots",
     # execution
     "ExecutionEnvironment": "gwt_lab.execution.env",
     "ExecutionVecEnv": "gwt_lab.execution.sb3",
@@ -156,10 +169,23 @@ if TYPE_CHECKING:
     from gwt_lab.market.costs import CostModel as CostModel
     from gwt_lab.market.instruments import Instrument as Instrument
     from gwt_lab.market.rules import FillRules as FillRules
+    from gwt_lab.models.drift import RetrainVerdict as RetrainVerdict
+    from gwt_lab.models.drift import importance_change as importance_change
     from gwt_lab.models.drift import needs_retraining as needs_retraining
+    from gwt_lab.models.drift import population_stability as population_stability
+    from gwt_lab.models.drift import rolling_accuracy as rolling_accuracy
     from gwt_lab.models.ensemble import EnsembleSignalGenerator as EnsembleSignalGenerator
+    from gwt_lab.models.labels import forward_return as forward_return
+    from gwt_lab.models.labels import relative_return as relative_return
     from gwt_lab.models.lightgbm_model import LightGBMModel as LightGBMModel
+    from gwt_lab.models.lightgbm_model import LightGBMParams as LightGBMParams
+    from gwt_lab.models.plots import plot_calibration as plot_calibration
+    from gwt_lab.models.plots import plot_contributions as plot_contributions
+    from gwt_lab.models.plots import plot_importance as plot_importance
+    from gwt_lab.models.plots import plot_rolling_accuracy as plot_rolling_accuracy
     from gwt_lab.models.signal_generator import QlibSignalGenerator as QlibSignalGenerator
+    from gwt_lab.models.tuning import TuningOptions as TuningOptions
+    from gwt_lab.models.tuning import TuningResult as TuningResult
     from gwt_lab.models.tuning import optimize_parameters as optimize_parameters
     from gwt_lab.promotion.bundle import Bundle as Bundle
     from gwt_lab.promotion.promote import promote as promote

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError
-from gwt_lab.market.time import timestamp
+from gwt_lab.market.time import timeframe_ns, timestamp
 from gwt_lab.models.folds import Rows
 from gwt_lab.models.forecasters import Forecaster
 from gwt_lab.models.scores import score_forecasts
+from gwt_lab.models.settings import number, whole_number
 
 if TYPE_CHECKING:
     from gwt_lab.models.signal_generator import QlibSignalGenerator
@@ -113,10 +114,12 @@ def population_stability(generator: QlibSignalGenerator, data: Any) -> pd.DataFr
 
     Raises
     ------
+    ConfigError
+        If it is asked of something else; an ensemble's members are asked one by one.
     NotFittedError, DataError
         As `QlibSignalGenerator.predict`.
     """
-    bars = generator._checked(data, None)
+    bars = _one(generator)._checked(data, None)
     reference = generator.reference_
     bars = bars.tail(generator.features.lookback + reference["window"] - 1)
     from gwt_lab.models.training import usable_rows
@@ -156,17 +159,19 @@ def rolling_accuracy(
     Returns
     -------
     DataFrame
-        One row a window, indexed by its last time: accuracy, low, high, base_rate, n.
+        One row a window, indexed by its last time: accuracy, low, high, base_rate, n. Empty as long as fewer times
+        than a window have both a forecast and what came.
 
     Raises
     ------
     ConfigError
-        If `window` is below 2.
+        If `window` is below 2, or `every` below 1.
+    NotFittedError, DataError
+        As `QlibSignalGenerator.predict`.
     """
-    if window < 2:
-        raise ConfigError(f"window must be at least 2 times, got {window}")
-    scored = _scored(generator, data, since)
-    step = every or max(1, window // 4)
+    window = whole_number("window", window, 2)
+    step = max(1, window // 4) if every is None else whole_number("every", every, 1)
+    scored = _scored(_one(generator), data, since)
     times = scored.index.get_level_values(0)
     unique = times.unique()
     ends = range(len(unique), window - 1, -step)
@@ -179,7 +184,7 @@ def rolling_accuracy(
         )  # fmt: skip
     columns = ["accuracy", "low", "high", "base_rate", "n"]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return frame.rename_axis("datetime")
+    return frame.set_axis(pd.DatetimeIndex(list(rows), dtype=times.dtype, name="datetime"))
 
 
 def _scored(generator: QlibSignalGenerator, data: Any, since: Any = None) -> pd.DataFrame:
@@ -224,7 +229,7 @@ def importance_change(before: pd.Series, after: pd.Series) -> float:
 # ------------------------------------------------------------------------------------------ the rule
 @dataclass(frozen=True)
 class RetrainVerdict:
-    """Whether to train again; true if so.
+    """What `needs_retraining` says: true if a model should be trained again.
 
     Parameters
     ----------
@@ -264,10 +269,10 @@ def needs_retraining(
     max_age : timedelta-like, optional
         Age (last bar less end of training) from which a model is too old, such as ``"24h"``; no limit by default.
     max_drifted : float, default 0.25
-        Share of features that may have drifted (`population_stability`).
+        Share of features that may have drifted (`population_stability`). Like accuracy, it counts once 100 rows after
+        training have come: what was trained on cannot have moved away from itself.
     window : int, default 500
-        Newest times whose accuracy is looked at. It counts once 100 rows after training have come, and is a reason if
-        its whole 95 % interval lies below that of validation.
+        Newest times whose accuracy is looked at; a reason if its whole 95 % interval lies below that of validation.
     challenger : QlibSignalGenerator, optional
         The same model trained on newer bars; importances that order features otherwise are a reason.
     min_importance_agreement : float, default 0.5
@@ -277,28 +282,61 @@ def needs_retraining(
     -------
     RetrainVerdict
         Usable as a truth value.
+
+    Raises
+    ------
+    ConfigError
+        If a rule is of another kind or out of range.
+    NotFittedError, DataError
+        As `QlibSignalGenerator.predict`.
     """
-    bars = generator._checked(data, None)
+    oldest, window = _age(max_age), whole_number("window", window, 2)
+    max_drifted = number("max_drifted", max_drifted, 0, 1)
+    min_importance_agreement = number("min_importance_agreement", min_importance_agreement, -1, 1)
+    bars = _one(generator)._checked(data, None)
     reasons: list[str] = []
     age = bars.index[-1] - timestamp(generator.report_["train_end"])
     figures: dict[str, Any] = {"age": str(age)}
-    if max_age is not None and age >= pd.Timedelta(max_age):
-        reasons.append(f"the model is {age} old, {pd.Timedelta(max_age)} is allowed")
+    if oldest is not None and age >= oldest:
+        reasons.append(f"the model is {age} old, {oldest} is allowed")
     stability = population_stability(generator, bars)
     share = float(stability["drifted"].mean())
     figures |= {"drifted": share, "worst": str(stability.index[0]), "worst_psi": float(stability["psi"].iloc[0])}
-    if share > max_drifted:
+    n_new = age // pd.Timedelta(timeframe_ns(bars.timeframe), "ns") * bars.n_symbols
+    if share > max_drifted and n_new >= _FEWEST_SCORED:
         reasons.append(
             f"{share:.0%} of the features have moved since training ({max_drifted:.0%} allowed), most "
             f"{figures['worst']} with an index of {figures['worst_psi']:.2f}"
         )
     reasons += _accuracy_reasons(generator, bars, window, figures)
     if challenger is not None:
-        agreement = importance_change(generator.importance(), challenger.importance())
+        agreement = importance_change(generator.importance(), _one(challenger, "challenger").importance())
         figures["importance_change"] = agreement
         if agreement < min_importance_agreement:
             reasons.append(f"a newly trained model orders features otherwise (rank correlation {agreement:.2f})")
     return RetrainVerdict(bool(reasons), reasons, figures)
+
+
+def _one(generator: Any, name: str = "generator") -> QlibSignalGenerator:
+    """Return the generator, refusing what is none."""
+    from gwt_lab.models.signal_generator import QlibSignalGenerator
+
+    if not isinstance(generator, QlibSignalGenerator):
+        then = "; ask its members one by one" if hasattr(generator, "generators") else ""
+        raise ConfigError(f"{name} must be a QlibSignalGenerator, got {type(generator).__name__}{then}")
+    return generator
+
+
+def _age(max_age: Any) -> pd.Timedelta | None:
+    if max_age is None:
+        return None
+    try:
+        age = None if isinstance(max_age, (int, float)) else pd.Timedelta(max_age)
+    except (TypeError, ValueError):
+        age = None
+    if age is None or not age >= pd.Timedelta(0):
+        raise ConfigError(f"max_age must be a span with its unit, such as '24h' or '7D', got {max_age!r}")
+    return age
 
 
 def _accuracy_reasons(generator: QlibSignalGenerator, bars: Any, window: int, figures: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, NotFittedError
 from gwt_lab.models.drift import RetrainVerdict
+from gwt_lab.models.labels import label_known_ns
 from gwt_lab.models.model_file import read_model_file, write_model_file
 from gwt_lab.models.scores import score_forecasts
+from gwt_lab.models.settings import threshold_of
 from gwt_lab.models.signal_generator import QlibSignalGenerator, only_symbol
 from gwt_lab.models.signals import latest, signals_of
 from gwt_lab.models.stacking import Stack, fit_stack
@@ -56,11 +58,8 @@ class EnsembleSignalGenerator:
         stacking: bool = False,
         threshold: float = 0.6,
     ) -> None:
-        self.generators = list(generators)
-        if not self.generators:
-            raise ConfigError("an ensemble needs at least one generator, got none")
-        if not 0.5 <= threshold < 1:
-            raise ConfigError(f"threshold must lie between 0.5 and 1, got {threshold}")
+        self.generators = _members(generators)
+        self.threshold = threshold_of(threshold)
         questions = {generator.question for generator in self.generators}
         if len(questions) > 1:
             listed = "; ".join(sorted(str(question) for question in questions))
@@ -69,7 +68,6 @@ class EnsembleSignalGenerator:
             raise ConfigError(f"a stack learns its weights, got weights={list(weights)}: leave one of the two away")
         self.weights = _weights(weights, len(self.generators))
         self.stacking = bool(stacking)
-        self.threshold = float(threshold)
         self.question = self.generators[0].question
 
     # ------------------------------------------------------------------------------------------ train
@@ -80,8 +78,8 @@ class EnsembleSignalGenerator:
         -------
         dict
             The scores of `QlibSignalGenerator.train` for the ensemble, without dates, and `members`: the members'
-            own `val_accuracy` and `rank_ic`. A stack is judged as it would have been used: fitted on the folds before,
-            so its first fold is not scored.
+            own `val_accuracy` and `rank_ic`. A stack is judged as it would have been used: fitted on the rows of
+            earlier folds whose labels were known before the fold begins, so its first fold is not scored.
         """
         reports = [generator.train(data, symbol, n_jobs=n_jobs) for generator in self.generators]
         table = self._out_of_fold()
@@ -114,6 +112,8 @@ class EnsembleSignalGenerator:
         table = pd.concat(columns, axis=1, join="inner")
         if not len(table):
             raise DataError("the members' folds share no row: give them splits that test the same dates")
+        times = table.index.get_level_values(0).as_unit("ns").asi8
+        table["known_ns"] = label_known_ns(times, self.generators[0].timeframe_, self.question.horizon)
         return table.join(frames[0][["fold", "earned"]])
 
     def _scores(self, frame: pd.DataFrame) -> dict[str, Any]:
@@ -142,12 +142,13 @@ class EnsembleSignalGenerator:
     def predict_latest(self, data: Any, symbol: str | None = None) -> dict[str, Any]:
         """Return the forecast of the last bar of one symbol, as `QlibSignalGenerator.predict_latest` does."""
         self._fitted()
-        bars = self.generators[0]._checked(data, symbol)
-        for generator in self.generators[1:]:
-            generator._checked(bars, symbol)
-        name = only_symbol(bars, symbol)
-        newest = bars.tail(self.lookback)
-        frame = self._combined([generator._forecast(newest) for generator in self.generators])
+        views = [generator._checked(data, symbol) for generator in self.generators]
+        name = only_symbol(views[0], symbol)
+        frames = [
+            generator._forecast(bars.tail(self.lookback)).xs(name, level="instrument", drop_level=False)
+            for generator, bars in zip(self.generators, views, strict=True)
+        ]
+        frame = self._combined(frames)
         sizes = np.concatenate([generator._sizes() for generator in self.generators])
         return latest(frame, name, self.question.column, sizes)
 
@@ -161,9 +162,24 @@ class EnsembleSignalGenerator:
         signals = signals_of(found, self.threshold, probabilities=self.question.probabilities)
         return pd.DataFrame({column: found, "signal": signals}, index=frames[0].index)
 
-    def needs_retraining(self, data: Any, **rules: Any) -> RetrainVerdict:
-        """Return whether any member should be trained again, with the reasons of all; see `drift.needs_retraining`."""
-        verdicts = [generator.needs_retraining(data, **rules) for generator in self.generators]
+    def needs_retraining(
+        self, data: Any, *, challenger: EnsembleSignalGenerator | None = None, **rules: Any
+    ) -> RetrainVerdict:
+        """Return whether any member should be trained again, with the reasons of all; see `needs_retraining`.
+
+        Raises
+        ------
+        ConfigError
+            If `challenger` is no ensemble of as many members: each is held against its own.
+        """
+        n = len(self.generators)
+        if challenger is not None and len(getattr(challenger, "generators", [])) != n:
+            raise ConfigError(f"the challenger of an ensemble must be an ensemble of {n} members, got {challenger!r}")
+        others = [None] * n if challenger is None else challenger.generators
+        verdicts = [
+            generator.needs_retraining(data, challenger=other, **rules)
+            for generator, other in zip(self.generators, others, strict=True)
+        ]
         reasons = [f"member {place}: {why}" for place, verdict in enumerate(verdicts) for why in verdict.reasons]
         return RetrainVerdict(bool(reasons), reasons, {"members": [verdict.figures for verdict in verdicts]})
 
@@ -239,10 +255,24 @@ class EnsembleSignalGenerator:
         return f"EnsembleSignalGenerator({len(self.generators)} generators, {how})"
 
 
+def _members(generators: Any) -> list[QlibSignalGenerator]:
+    given = list(generators) if isinstance(generators, Iterable) else [generators]
+    others = [type(item).__name__ for item in given if not isinstance(item, QlibSignalGenerator)]
+    if others or not isinstance(generators, Iterable):
+        got = ", ".join(others) or "one alone"
+        raise ConfigError(f"generators must be a list of QlibSignalGenerator, got {got}: pass [first, second, ...]")
+    if not given:
+        raise ConfigError("an ensemble needs at least one generator, got none")
+    return given
+
+
 def _weights(weights: Sequence[float] | None, n: int) -> np.ndarray:
     if weights is None:
         return np.full(n, 1 / n)
-    values = [float(weight) for weight in weights]
+    try:
+        values = [float(weight) for weight in weights]
+    except (TypeError, ValueError):
+        raise ConfigError(f"weights must be {n} numbers, one a generator, got {weights!r}") from None
     if len(values) != n:
         raise ConfigError(f"an ensemble of {n} generators needs {n} weights, got {len(values)}: {values}")
     if any(not math.isfinite(value) or value < 0 for value in values):
@@ -253,13 +283,13 @@ def _weights(weights: Sequence[float] | None, n: int) -> np.ndarray:
 
 
 def _stacked_walk(table: pd.DataFrame, members: list[str], probabilities: bool) -> pd.Series:
-    """Return stacked forecasts of each fold but the first, each from a stack fitted on the folds before it."""
+    """Return stacked forecasts of each fold but the first, each from a stack fitted on labels known before it."""
     found = pd.Series(np.nan, index=table.index)
     numbers = np.sort(table["fold"].unique())
-    times = table.index.get_level_values(0)
+    times = table.index.get_level_values(0).as_unit("ns").asi8
     for number in numbers[1:]:
         here = (table["fold"] == number).to_numpy()
-        before = (table["fold"] < number).to_numpy() & (times < times[here].min())
+        before = ((table["fold"] < number) & (table["known_ns"] < times[here].min())).to_numpy()
         if before.any():
             part = table[before]
             stack = fit_stack(part[members].to_numpy(), part["earned"].to_numpy(), probabilities)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, UnknownNameError
@@ -62,6 +64,8 @@ def feature_set(features: Any = None, *, as_qlib: bool = False) -> FeatureSet:
     UnknownNameError
         If a name is no column of Alpha158.
     """
+    if isinstance(features, (np.ndarray, pd.Index)):
+        features = list(features)  # such as generator.importance().index[:20]
     if features is None or _names(features):
         return _alpha(tuple(ALPHA158_COLUMNS if features is None else features), as_qlib)
     if as_qlib:
@@ -101,19 +105,18 @@ def _alpha(columns: tuple[str, ...], as_qlib: bool) -> FeatureSet:
         raise UnknownNameError(f"Alpha158 has no column {', '.join(unknown[:5])}: see ALPHA158_COLUMNS")
     lookbacks = {name: ALPHA158_LOOKBACKS[name] for name in columns}
     if not as_qlib:
-        return FeatureSet(
-            "alpha158", max(lookbacks.values()), lookbacks, lambda bars: alpha158(bars, columns=columns), columns
-        )
-
-    def compute(bars: Bars) -> pd.DataFrame:
-        found = alpha158(bars, True, columns)
-        if len(found) == bars.n_times * bars.n_symbols:
-            return found
-        index = pd.MultiIndex.from_product([bars.index, sorted(bars.symbols)], names=found.index.names)
-        return found.reindex(index)
-
+        return FeatureSet("alpha158", max(lookbacks.values()), lookbacks, partial(alpha158, columns=columns), columns)
     # qlib's windows reach across any outage, so the whole lookback is asked for whatever the column
-    return FeatureSet("alpha158 (qlib)", ALPHA158_LOOKBACK, {}, compute, columns)
+    return FeatureSet("alpha158 (qlib)", ALPHA158_LOOKBACK, {}, partial(_as_qlib, columns=columns), columns)
+
+
+def _as_qlib(bars: Bars, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return qlib's Alpha158 with a row for every time and symbol of the bars."""
+    found = alpha158(bars, True, columns)
+    if len(found) == bars.n_times * bars.n_symbols:
+        return found
+    index = pd.MultiIndex.from_product([bars.index, sorted(bars.symbols)], names=found.index.names)
+    return found.reindex(index)
 
 
 def _names(features: Any) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import CausalityError, ConfigError, DataError
+from gwt_lab.errors import CausalityError, DataError
 from gwt_lab.models.lightgbm_model import take_rows
+from gwt_lab.models.settings import whole_number
 
 __all__ = ["Fold", "Rows", "any_known", "fit_folds", "plan_folds"]
 
@@ -142,9 +143,7 @@ def fit_folds(
     ConfigError
         If `n_jobs` is below 1.
     """
-    n_threads = os.cpu_count() or 1 if n_jobs is None else n_jobs
-    if n_threads < 1:
-        raise ConfigError(f"n_jobs must be at least 1, or None for one a core, got {n_jobs}")
+    n_threads = os.cpu_count() or 1 if n_jobs is None else whole_number("n_jobs", n_jobs, 1)
     found: list[np.ndarray] = [np.empty(0)] * len(folds)
 
     def one(fold: Fold) -> None:

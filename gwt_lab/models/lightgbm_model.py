@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +11,26 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, MissingExtraError, NotFittedError, ShapeError
+from gwt_lab.models.settings import number, whole_number
 
 __all__ = ["LightGBMModel", "LightGBMParams", "booster_from_text", "take_rows"]
 
 _FORMAT, _VERSION = "gwt_lab.lightgbm", 1
 _OBJECTIVES = ("binary", "regression")
+_LARGEST = 2**31 - 1  # LightGBM's whole numbers have 32 bits
+_WHOLE = {
+    "n_trees": (1, _LARGEST),
+    "num_leaves": (2, 131_072),
+    "min_data_in_leaf": (1, _LARGEST),
+    "seed": (0, _LARGEST),
+    "max_depth": (-1, _LARGEST),
+}
+_NUMBERS = {
+    "learning_rate": (0.0, math.inf, True),
+    "feature_fraction": (0.0, 1.0, True),
+    "lambda_l1": (0.0, math.inf, False),
+    "lambda_l2": (0.0, math.inf, False),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,11 @@ class LightGBMParams:
         -1 leaves depth to `num_leaves`.
     lambda_l1, lambda_l2 : float
         Penalties on the leaves' values.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is of another kind or out of range.
     """
 
     objective: str = "binary"
@@ -51,13 +72,10 @@ class LightGBMParams:
     def __post_init__(self) -> None:
         if self.objective not in _OBJECTIVES:
             raise ConfigError(f"objective must be one of {', '.join(_OBJECTIVES)}, got {self.objective!r}")
-        for name, least in (("n_trees", 1), ("num_leaves", 2), ("min_data_in_leaf", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if not 0 < self.feature_fraction <= 1 or not self.learning_rate > 0:
-            raise ConfigError("feature_fraction must lie above 0 and up to 1, and learning_rate above 0")
-        if self.lambda_l1 < 0 or self.lambda_l2 < 0:
-            raise ConfigError(f"lambda_l1 and lambda_l2 must be at least 0, got {self.lambda_l1} and {self.lambda_l2}")
+        for name, (least, most) in _WHOLE.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least, most))
+        for name, (low, high, above) in _NUMBERS.items():
+            object.__setattr__(self, name, number(name, getattr(self, name), low, high, above=above))
 
     def to_lightgbm(self) -> dict[str, Any]:
         """Return LightGBM's own parameters: one thread and fixed orders, so that equal seeds give equal trees."""
@@ -145,8 +163,8 @@ class LightGBMModel:
         """
         chosen = target[rows]
         if not len(chosen) or chosen.min() == chosen.max():
-            what = "no row" if not len(chosen) else f"every row ({len(chosen)}) has label {chosen[0]:g} and none"
-            raise DataError(f"{what} has a label to learn from: training needs at least two different labels")
+            what = f"every row ({len(chosen)}) has label {chosen[0]:g}" if len(chosen) else "no row has a label"
+            raise DataError(f"{what}: training needs at least two different labels, so pass more bars")
         lightgbm = _lightgbm()
         self.feature_names_ = [str(name) for name in names]
         settings = self.params.to_lightgbm()

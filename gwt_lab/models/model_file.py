@@ -13,11 +13,11 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from gwt_lab.errors import DataError
+from gwt_lab.places import whole_file
 
 __all__ = ["FORMAT", "SCHEMA", "read_model_file", "write_model_file"]
 
@@ -57,11 +57,10 @@ def write_model_file(content: dict[str, Any], path: str | os.PathLike[str]) -> P
     text = text.replace(_NO_DIGEST.encode(), digest, 1)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=target.parent, prefix=f".{target.name}-", delete=False) as file:
+        with whole_file(target) as scratch, scratch.open("wb") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(file.name, target)
     except OSError as error:
         raise DataError(
             f"'{target}' cannot be written: {error.strerror or error}; name a file in a folder with room"
@@ -76,13 +75,15 @@ def read_model_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     ------
     DataError
         If the file is something else (a pickle, joblib, torch or zip file is refused by its first bytes and never
-        opened as such), of another schema version, or differs from what was written in any byte.
+        opened as such) or larger than 512 MB, of another schema version, or differs from what was written in any byte.
     """
     place = Path(path).expanduser()
     try:
         with place.open("rb") as file:
             first = file.read(256)
             _refuse_others(first, place)
+            if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                raise DataError(f"'{place}' is larger than {_MOST_BYTES >> 20} MB, which no model is: it is not read")
             head = _HEAD.match(first)
             if head is None or head[1].decode() != FORMAT:
                 raise DataError(f"'{place}' is no model document of {FORMAT}: write one with save_model(path)")
@@ -99,10 +100,17 @@ def read_model_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     blank = text[: head.start(3)] + _NO_DIGEST.encode() + text[head.end(3) :]
     if hashlib.sha256(blank).hexdigest().encode() != head[3]:
         raise DataError(f"'{place}' was changed after it was written (its digest differs): restore or retrain it")
-    content = json.loads(text)["content"]
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)["content"]
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"'{place}' holds no valid JSON ({error}): write it with save_model(path)") from None
     if not isinstance(content, dict):
         raise DataError(f"'{place}' holds no model: write one with save_model(path)")
     return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _refuse_others(first: bytes, place: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError
+from gwt_lab.models.settings import whole_number
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -27,10 +28,10 @@ def plot_importance(importance: pd.Series, *, top: int = 20) -> go.Figure:
     Raises
     ------
     ConfigError
-        If `top` is below 1.
+        If `top` is below 1, or `importance` no Series.
     """
-    if top < 1:
-        raise ConfigError(f"top must be at least 1 feature, got {top}")
+    top = whole_number("top", top, 1)
+    _refuse(importance, pd.Series, "importance", "generator.importance()")
     import plotly.graph_objects as go
 
     total = float(importance.sum()) or 1.0
@@ -48,8 +49,14 @@ def plot_contributions(contributions: pd.DataFrame, *, top: int = 20) -> go.Figu
     contributions : DataFrame
         As `QlibSignalGenerator.contributions` gives it.
     top : int, default 20
+
+    Raises
+    ------
+    ConfigError
+        If `top` is below 1, or `contributions` no such frame.
     """
-    size = contributions.drop(columns="(expected)").abs().mean()
+    _refuse(contributions, pd.DataFrame, "contributions", "generator.contributions(data)")
+    size = contributions.drop(columns="(expected)", errors="ignore").abs().mean()
     figure = plot_importance(size, top=top)
     figure.update_xaxes(title="share of the mean absolute contribution")
     return figure.update_layout(title=f"Contributions over {len(contributions):,} forecasts")
@@ -61,8 +68,9 @@ def plot_calibration(report: dict[str, Any]) -> go.Figure:
     Raises
     ------
     ConfigError
-        If the model forecast returns and not probabilities.
+        If `report` is none, or of a model that forecasts returns and not probabilities.
     """
+    _refuse(report, dict, "report", "generator.report_")
     bins = report.get("calibration")
     if not bins:
         raise ConfigError("there is no calibration in this report: it is of a model that forecasts returns")
@@ -87,7 +95,13 @@ def plot_rolling_accuracy(frame: pd.DataFrame, *, expected: float | None = None)
         As `rolling_accuracy` gives it.
     expected : float, optional
         What validation had shown, drawn as a line.
+
+    Raises
+    ------
+    ConfigError
+        If `frame` is none.
     """
+    _refuse(frame, pd.DataFrame, "frame", "rolling_accuracy(generator, data)")
     import plotly.graph_objects as go
 
     times = list(frame.index)
@@ -100,3 +114,8 @@ def plot_rolling_accuracy(frame: pd.DataFrame, *, expected: float | None = None)
         figure.add_hline(y=expected, line_dash="dash", annotation_text="validation")
     figure.update_yaxes(tickformat=".1%")
     return figure.update_layout(title="Rolling accuracy")
+
+
+def _refuse(value: Any, kind: type, name: str, source: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} must be a {kind.__name__} as {source} gives it, got {type(value).__name__}")

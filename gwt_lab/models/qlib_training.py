@@ -183,8 +183,10 @@ def _call_fit(model: Any, dataset: Any) -> None:
             # DoubleEnsemble writes into a column in a way that pandas 3 no longer has
             warnings.simplefilter("ignore", pd.errors.ChainedAssignmentError)
             model.fit(dataset, **quiet)
-    except ValueError as error:
-        raise DataError(f"qlib's {type(model).__name__} could not be trained: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}, {error}"
+        name = type(model).__name__
+        raise DataError(f"qlib's {name} could not be trained, by its settings or data: {why}") from error
     finally:
         np.random.set_state(state)  # noqa: NPY002
 

@@ -6,9 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.errors import DataError
+from gwt_lab.market.time import timeframe_ns, timestamp
 from gwt_lab.models.feature_set import restored_feature_set
 from gwt_lab.models.forecasters import forecaster_from_document
 from gwt_lab.models.lightgbm_model import LightGBMParams
@@ -100,13 +99,14 @@ def restore_generator(kind: type[QlibSignalGenerator], document: dict[str, Any],
         n_features = len(generator.feature_names_)
         generator.forecaster_ = forecaster_from_document(document["kind"], document["model"], n_features)
         generator.timeframe_, generator.symbols_ = str(document["timeframe"]), list(document["symbols"])
-        generator.report_, generator.reference_ = document["report"], document["reference"]
+        timeframe_ns(generator.timeframe_)
+        generator.report_, generator.reference_ = dict(document["report"]), dict(document["reference"])
+        timestamp(generator.report_["train_end"])
+        if set(generator.reference_["features"]) != set(generator.feature_names_):
+            raise DataError("the model document's reference is of other features than its model: train the model again")
         generator.versions_ = dict(document["versions"])
-    except (KeyError, TypeError, ConfigError) as error:
+    except DataError:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
         raise DataError(f"the model document is incomplete ({error!r}): train the model again") from None
     return generator
-
-
-def trained_until(generator: QlibSignalGenerator) -> pd.Timestamp:
-    """Return the open time of the last bar that a generator was trained on."""
-    return pd.Timestamp(generator.report_["train_end"])

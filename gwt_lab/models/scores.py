@@ -110,8 +110,17 @@ def _mean_correlation(first: Any, second: Any, group: np.ndarray) -> float | Non
         a = first - (np.bincount(group, first) / size)[group]
         b = second - (np.bincount(group, second) / size)[group]
         correlation = np.bincount(group, a * b) / np.sqrt(np.bincount(group, a * a) * np.bincount(group, b * b))
-    known = correlation[np.isfinite(correlation)]
+    # a mean is rounded: values that are all equal may lie off it, and yet have no correlation
+    known = correlation[np.isfinite(correlation) & _varied(first, group) & _varied(second, group)]
     return float(known.mean()) if len(known) else None
+
+
+def _varied(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return which groups hold two values that differ."""
+    one = np.empty(group.max() + 1)
+    one[group] = values
+    varied: np.ndarray = np.bincount(group, values != one[group]) > 0
+    return varied
 
 
 def _auc(forecast: np.ndarray, happened: np.ndarray) -> float | None:

@@ -21,6 +21,7 @@ from gwt_lab.models.forecasters import Forecaster
 from gwt_lab.models.lightgbm_model import LightGBMParams
 from gwt_lab.models.model_file import write_model_file
 from gwt_lab.models.restore import generator_document, package_versions, restore_generator
+from gwt_lab.models.settings import threshold_of
 from gwt_lab.models.signals import latest, signals_of
 from gwt_lab.models.training import LABELS, Question, fit_lightgbm, make_table, training_report, usable_rows
 from gwt_lab.models.walk_forward import fold_frame
@@ -93,10 +94,10 @@ class QlibSignalGenerator:
             raise ConfigError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
         if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or horizon < 1:
             raise ConfigError(f"horizon must be a whole number of bars, at least 1, got {horizon!r}")
-        if not 0.5 <= threshold < 1:
-            raise ConfigError(f"threshold must lie between 0.5 and 1, got {threshold}")
+        if splits is not None and (isinstance(splits, str) or not hasattr(splits, "split")):
+            raise ConfigError(f"splits must be a splitter such as PurgedWalkForward(5, purged_size=2), got {splits!r}")
         self.model = model
-        self.threshold = float(threshold)
+        self.threshold = threshold_of(threshold)
         self.params = _params(params, model)
         probabilities = self.params.objective == "binary" if model is None else _forecasts_probabilities(model)
         self.question = Question(label, int(horizon), probabilities)
@@ -338,9 +339,10 @@ class QlibSignalGenerator:
         return self
 
     def _checked(self, data: Any, symbol: str | None) -> Bars:
-        """Return the bars to forecast, all symbols of a relative model; refuse what it was not trained for."""
+        """Return the bars to forecast, all symbols for a model of several; refuse what it was not trained for."""
         self._fitted()
-        bars = bars_of(data, symbol, alone=self.question.label != "relative")
+        # features count the rows in which any symbol traded: what one symbol's are depends on who stands beside it
+        bars = bars_of(data, symbol, alone=len(self.symbols_) == 1)
         if timeframe_ns(bars.timeframe) != timeframe_ns(self.timeframe_):
             raise DataError(
                 f"the model was trained on bars of {self.timeframe_}, got bars of {bars.timeframe}: resample them, or "
@@ -363,9 +365,9 @@ class QlibSignalGenerator:
         )
 
 
-def default_splits(horizon: int) -> PurgedWalkForward:
-    """Return five test blocks, purged by the label and kept apart by as many bars again."""
-    return PurgedWalkForward(5, purged_size=1 + horizon, embargo_size=1 + horizon)
+def default_splits(horizon: int, n_splits: int = 5) -> PurgedWalkForward:
+    """Return test blocks, purged by the label and kept apart by as many bars again."""
+    return PurgedWalkForward(n_splits, purged_size=1 + horizon, embargo_size=1 + horizon)
 
 
 def bars_of(data: Any, symbol: str | None, *, alone: bool = True) -> Bars:
@@ -388,9 +390,11 @@ def _params(params: dict[str, Any], model: Any) -> LightGBMParams:
     if model is not None and named:
         raise ConfigError(f"settings of a qlib model belong to the model itself, got {', '.join(params)}")
     unknown = sorted(set(named) - set(LightGBMParams.__dataclass_fields__))
-    if unknown or len(named) < len(params):
+    if len(named) < len(params):
+        raise ConfigError(f"a setting was given twice, under two names: {', '.join(params)}")
+    if unknown:
         known = ", ".join(LightGBMParams.__dataclass_fields__)
-        raise ConfigError(f"QlibSignalGenerator has no setting {', '.join(unknown or params)}; trees have {known}")
+        raise ConfigError(f"QlibSignalGenerator has no setting {', '.join(unknown)}; trees have {known}")
     return LightGBMParams(**named)
 
 

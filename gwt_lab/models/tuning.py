@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gwt_lab.market.bars import Bars
 from gwt_lab.models.folds import Fold, fit_folds, plan_folds
 from gwt_lab.models.lightgbm_model import LightGBMParams
 from gwt_lab.models.scores import score_forecasts
+from gwt_lab.models.settings import whole_number
 from gwt_lab.models.signal_generator import ALIASES, QlibSignalGenerator, bars_of
 from gwt_lab.models.training import Table, fit_lightgbm, make_table
 from gwt_lab.progress import progress
@@ -42,7 +44,7 @@ _STARTUP = 5  # trials before any is pruned
 
 @dataclass(frozen=True)
 class TuningOptions:
-    """How the search runs.
+    """How `optimize_parameters` searches.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ class TuningOptions:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """What the search found.
+    """What `optimize_parameters` found.
 
     Parameters
     ----------
@@ -110,8 +112,8 @@ def optimize_parameters(
     ----------
     data : Bars, or anything `as_bars` takes
     space : mapping, optional
-        From a field of `LightGBMParams` to a list of values, ``(low, high)`` or ``(low, high, "log")``; whole numbers
-        give whole numbers. `DEFAULT_SPACE` if not given.
+        From a field of `LightGBMParams` other than `objective` to a list of values (range and array are lists too),
+        ``(low, high)`` or ``(low, high, "log")``. By default five of them, over usual ranges.
     generator : QlibSignalGenerator, optional
         Label, horizon, features, splits and the other parameters; never changed.
     n_trials : int, optional
@@ -120,7 +122,7 @@ def optimize_parameters(
     metric : str, default "log_loss"
         One of `METRICS`.
     storage : path-like, optional
-        An sqlite file: a search that was interrupted goes on where it stopped.
+        An sqlite file: a search that was interrupted goes on where it stopped, the trial that was running first.
     options : TuningOptions, optional
 
     Returns
@@ -141,22 +143,22 @@ def optimize_parameters(
     Features are computed once. The best of many trials looks good by chance: `TrialLedger().study(result.study)` knows
     how many there were, pruned ones included.
     """
-    options = options or TuningOptions()
-    generator = generator or QlibSignalGenerator()
-    space = {ALIASES.get(name, name): values for name, values in dict(space or DEFAULT_SPACE).items()}
+    options = TuningOptions() if options is None else options
+    generator = QlibSignalGenerator() if generator is None else generator
+    _check(generator, options, metric, n_trials)
+    space = _space(DEFAULT_SPACE if space is None else space, generator)
     grid = n_trials is None and all(isinstance(values, list) for values in space.values())
-    _check(space, generator, metric, n_trials)
     bars = bars_of(data, None)
     search = _Search(bars, generator, space, metric, options)
     study = _study(search, storage, grid)
     total = math.prod(len(values) for values in space.values()) if grid else n_trials or _DEFAULT_TRIALS
-    finished = [trial for trial in study.trials if trial.state.is_finished()]
+    n_done = len(_done(study))
     with progress(f"tune by {metric}", total) as line:
-        line.update(len(finished))
-        if total > len(finished):
-            study.optimize(
-                search.objective, n_trials=total - len(finished), callbacks=[lambda *_: line.advance()], catch=()
-            )
+        line.update(n_done)
+        if total > n_done:
+            _retry(study)
+            with _quiet():
+                study.optimize(search.objective, n_trials=total - n_done, callbacks=[lambda *_: line.advance()])
     return _result(study, search)
 
 
@@ -262,30 +264,80 @@ class _Search:
         return None if math.isnan(sharpe) else sharpe
 
 
-def _check(space: dict[str, Any], generator: QlibSignalGenerator, metric: str, n_trials: int | None) -> None:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from logging what our own errors say, such as the trace of an interrupt."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _done(study: Any) -> list[Any]:
+    """Return the trials that came to an end of their own: those that were interrupted are tried again."""
+    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+
+
+def _retry(study: Any) -> None:
+    """Put the parameters of interrupted trials first in the queue."""
+    tried = [trial.params for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED", "WAITING")]
+    for trial in study.trials:
+        if trial.state.name in ("FAIL", "RUNNING") and trial.params and trial.params not in tried:
+            study.enqueue_trial(trial.params)
+            tried.append(trial.params)
+
+
+def _check(generator: Any, options: Any, metric: str, n_trials: int | None) -> None:
+    if not isinstance(generator, QlibSignalGenerator):
+        raise ConfigError(f"generator must be a QlibSignalGenerator, got {type(generator).__name__}")
+    if not isinstance(options, TuningOptions):
+        raise ConfigError(f"options must be TuningOptions(seed=1, ...), got {type(options).__name__}")
     if generator.model is not None:
         raise ConfigError("optimize_parameters tunes our own LightGBM, the generator has a qlib model")
     if metric not in METRICS:
         raise ConfigError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
     if metric in ("log_loss", "brier") and not generator.question.probabilities:
         raise ConfigError(f"{metric} judges probabilities, the generator forecasts returns: use metric='rank_ic'")
-    if n_trials is not None and n_trials < 1:
-        raise ConfigError(f"n_trials must be at least 1, got {n_trials}")
-    unknown = [name for name in space if name not in LightGBMParams.__dataclass_fields__]
+    if n_trials is not None:
+        whole_number("n_trials", n_trials, 1)
+
+
+def _space(given: Mapping[str, Any], generator: QlibSignalGenerator) -> dict[str, Any]:
+    """Return the space under our own names and in Python's own numbers, each value once."""
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"the space must be a mapping such as {{'num_leaves': [7, 15]}}, got {type(given).__name__}")
+    space = {ALIASES.get(name, name): values for name, values in given.items()}
+    known = [name for name in LightGBMParams.__dataclass_fields__ if name != "objective"]
+    unknown = [str(name) for name in space if name not in known]
     if unknown or not space:
-        known = ", ".join(LightGBMParams.__dataclass_fields__)
-        raise ConfigError(f"the space has no parameter {', '.join(unknown) or 'at all'}; there are {known}")
-    for name, values in space.items():
-        if isinstance(values, list) and values:
-            candidates = values
-        elif isinstance(values, tuple) and len(values) in (2, 3) and values[0] < values[1]:
-            candidates = list(values[:2])
-            if values[2:] not in ((), ("log",)):
-                raise ConfigError(f"{name}: the third entry of a range can only be 'log', got {values[2]!r}")
-        else:
-            raise ConfigError(f"{name} needs a list of values, (low, high) or (low, high, 'log'), got {values!r}")
-        for value in candidates:
-            replace(generator.params, **{name: value})
+        listed = ", ".join(known)
+        raise ConfigError(f"the space has no parameter {', '.join(unknown) or 'at all'}; there are {listed}")
+    if len(space) < len(given):
+        raise ConfigError(f"a parameter was given twice, under two names: {', '.join(given)}")
+    return {name: _values(name, values, generator.params) for name, values in space.items()}
+
+
+def _values(name: str, values: Any, params: LightGBMParams) -> list[Any] | tuple[Any, ...]:
+    """Return the candidates of one parameter, a list, or its range, a tuple."""
+    listed = list(values) if isinstance(values, (list, range, np.ndarray)) else []
+    if not listed and not (isinstance(values, tuple) and len(values) in (2, 3)):
+        raise ConfigError(f"{name} needs a list of values, (low, high) or (low, high, 'log'), got {values!r}")
+    # the settings themselves know what is allowed
+    found = [getattr(replace(params, **{name: value}), name) for value in listed or values[:2]]
+    if listed:
+        return list(dict.fromkeys(found))
+    low, high, scale = *found, values[2:]
+    if low >= high:
+        raise ConfigError(f"{name} needs a list of values, (low, high) or (low, high, 'log'), got {values!r}")
+    if scale not in ((), ("log",)):
+        raise ConfigError(f"{name}: the third entry of a range can only be 'log', got {scale[0]!r}")
+    if scale and low <= 0:
+        raise ConfigError(f"{name}: a range on a log scale must begin above 0, got {values!r}")
+    return (low, high, *scale)
 
 
 def _suggest(trial: Any, name: str, values: Any) -> Any:
@@ -302,19 +354,14 @@ def _study(search: _Search, storage: str | os.PathLike[str] | None, grid: bool) 
         import optuna
     except ImportError:
         raise MissingExtraError("optuna", "tune") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    place = None
-    if storage is not None:
-        file = Path(storage).expanduser().absolute()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        place = f"sqlite:///{file}"
-    study = optuna.create_study(
-        storage=place,
-        study_name=f"{search.name} {search.fingerprint}",
-        direction="maximize" if search.sign > 0 else "minimize",
-        load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(_STARTUP, n_warmup_steps=1) if search.options.prune else None,
-    )
+    with _quiet():
+        study = optuna.create_study(
+            storage=None if storage is None else _storage(storage),
+            study_name=f"{search.name} {search.fingerprint}",
+            direction="maximize" if search.sign > 0 else "minimize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(_STARTUP, n_warmup_steps=1) if search.options.prune else None,
+        )
     # a search that goes on must not draw again what it drew before
     seed = search.options.seed + len(study.trials)
     if grid:
@@ -322,6 +369,25 @@ def _study(search: _Search, storage: str | os.PathLike[str] | None, grid: bool) 
     else:
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(_STARTUP, 10))
     return study
+
+
+def _storage(storage: str | os.PathLike[str]) -> Any:
+    """Return Optuna's storage in an sqlite file."""
+    from optuna.storages import RDBStorage
+    from sqlalchemy import URL
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if not isinstance(storage, (str, os.PathLike)) or "://" in os.fspath(storage):
+        raise ConfigError(f"storage must be the path of an sqlite file such as 'tune.db', got {storage!r}")
+    file = Path(storage).expanduser().absolute()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # a name may hold what means something in an address
+        address = URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
+        return RDBStorage(address)
+    except (OSError, SQLAlchemyError) as error:
+        why = str(getattr(error, "orig", None) or error)
+        raise DataError(f"'{file}' cannot hold a search ({why}): name a new file in a folder with room") from None
 
 
 def _result(study: Any, search: _Search) -> TuningResult:

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.market.time import timestamp
 from gwt_lab.validation.causality import CausalReport, CutCheck, report_of
 from gwt_lab.validation.causality_inputs import BarsWorld, FrameWorld, world_of
 from gwt_lab.validation.causality_outputs import ROWS, as_frame, differences, times_of, until
@@ -91,6 +92,7 @@ def check_pipeline(
     because the bars of their label are. A label that is the same in all of four or more changed futures is reported
     as known (*alignment*). Passing means that no leak showed at the cuts tried.
     """
+    _refuse_kinds(pipeline, horizon, lookback, tolerance)
     world = world_of(bars)
     first_cut = _first_cut(world, horizon, fit_until, lookback)
     rng = np.random.default_rng(seed)
@@ -103,10 +105,22 @@ def check_pipeline(
     return report_of(checks, rng, _N_CUTS, lookback)
 
 
+def _refuse_kinds(pipeline: Any, horizon: Any, lookback: Any, tolerance: Any) -> None:
+    if not callable(pipeline):
+        raise ConfigError(f"pipeline must be a function of bars, got {type(pipeline).__name__}")
+    for name, value in {"horizon": horizon, "lookback": lookback}.items():
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole and not (name == "lookback" and value is None):
+            raise ConfigError(f"{name} must be a whole number of bars, got {value!r}")
+    number = isinstance(tolerance, (int, float, np.number)) and not isinstance(tolerance, bool)
+    if not number or not 0 <= tolerance < np.inf:
+        raise ConfigError(f"tolerance must be a number of at least 0, got {tolerance!r}")
+
+
 def _first_cut(world: BarsWorld | FrameWorld, horizon: int, fit_until: Any, lookback: int | None) -> int:
     """Return how many rows every cut keeps, after checking what was asked."""
     n = len(world.times)
-    if horizon != int(horizon) or horizon < 0:
+    if horizon < 0:
         raise ConfigError(f"horizon must be a whole number of at least 0, got {horizon!r}")
     if n < max(4, 2 * horizon + 2):
         raise DataError(f"a horizon of {horizon} needs at least {max(4, 2 * horizon + 2)} rows to cut, got {n}")
@@ -116,10 +130,8 @@ def _first_cut(world: BarsWorld | FrameWorld, horizon: int, fit_until: Any, look
         return 0
     if lookback is not None:
         raise ConfigError("lookback and fit_until exclude each other: what is fitted remembers where it began")
-    last = pd.Timestamp(fit_until)
-    zone = world.times.tz
-    if zone is not None:
-        last = last.tz_localize(zone) if last.tzinfo is None else last.tz_convert(zone)
+    last, zone = timestamp(fit_until), world.times.tz
+    last = last.tz_convert(zone) if zone is not None else last.tz_localize(None)
     kept = int(world.times.searchsorted(last, side="right"))
     if not 0 < kept < n - 1 - horizon:
         raise ConfigError(

@@ -115,6 +115,14 @@ def test_figures_hold_what_they_say(trained: QlibSignalGenerator) -> None:
         plot_calibration({})
     with pytest.raises(ConfigError, match="top must be at least 1"):
         plot_importance(trained.importance(), top=0)
+    for plot, wanted in (
+        (plot_importance, r"a Series as generator\.importance\(\) gives it, got QlibSignalGenerator"),
+        (plot_contributions, "a DataFrame as generator"),
+        (plot_calibration, r"a dict as generator\.report_"),
+        (plot_rolling_accuracy, "a DataFrame as rolling_accuracy"),
+    ):
+        with pytest.raises(ConfigError, match=wanted):
+            plot(trained)  # type: ignore[operator]
 
 
 def test_short_trainings_have_a_reference_too() -> None:

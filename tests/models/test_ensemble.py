@@ -84,6 +84,29 @@ def test_a_stack_is_judged_on_folds_it_was_not_fitted_on(bars: Bars) -> None:
     assert found[table["fold"] == 0].isna().all()
 
 
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_a_stack_learns_no_label_that_reaches_into_the_fold_it_is_judged_on(bars: Bars, horizon: int) -> None:
+    """What comes after the first bar of a fold changes no forecast of that bar."""
+
+    def trained(data: Bars) -> pd.DataFrame:
+        ensemble = EnsembleSignalGenerator(_members(2, horizon=horizon), stacking=True)
+        ensemble.train(data)
+        return ensemble.forecasts_
+
+    found = trained(bars)
+    begins = found.index.get_level_values(0)[found["fold"] == 2].min()
+    later = bars.index > begins
+    factor = np.where(later, np.exp(np.random.default_rng(0).normal(0, 0.1, bars.n_times)), 1.0)
+    long = bars.to_frame()
+    scale = long["timestamp"].map(dict(zip(bars.index, factor, strict=True)))
+    for name in ("open", "high", "low", "close"):
+        long[name] *= scale
+    again = trained(Bars.from_frame(long, timeframe=bars.timeframe))
+    upto = found.index.get_level_values(0) <= begins
+    pd.testing.assert_series_equal(found["forecast"][upto], again["forecast"][upto], check_exact=True)
+    assert not found["forecast"][~upto].equals(again["forecast"][~upto])
+
+
 def test_weights_that_do_not_match_or_sum_are_named() -> None:
     members = _members()
     with pytest.raises(ConfigError, match=r"3 generators needs 3 weights, got 2: \[0\.5, 0\.5\]"):

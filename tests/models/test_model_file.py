@@ -1,6 +1,7 @@
 """Model files: one JSON document; anything else is refused before it is opened, and one changed byte shows."""
 
 import gzip
+import hashlib
 import io
 import json
 import pickle
@@ -133,3 +134,41 @@ def test_a_document_that_was_written_incomplete_is_refused(text: bytes, tmp_path
     for change in ({"kind": "qlib.LSTM"}, {"generator": "Other"}):
         with pytest.raises(DataError, match=r"unknown|holds a Other"):
             QlibSignalGenerator.load_model(write_model_file(content | change, tmp_path / "m.json"))
+
+
+def test_a_forged_digest_makes_no_model(text: bytes, tmp_path: Path) -> None:
+    """Whoever writes a file by hand, digest and all, is told what is wrong with it."""
+    content = json.dumps(json.loads(text)["content"])
+    reference = json.loads(content)["reference"]
+    features = {name: value for name, value in reference["features"].items() if name != "MA10"}
+    for forged, match in (
+        (content.replace('"threshold": 0.6', '"threshold": NaN'), "NaN is no number of JSON"),
+        (content.replace('"threshold": 0.6', '"threshold": 1e999'), "threshold must lie between"),
+        (content[:-1], "holds no valid JSON"),
+        ("[" * 100_000 + "]" * 100_000, "holds no valid JSON"),
+        ("[1]", "holds no model"),
+        (json.dumps(json.loads(content) | {"timeframe": "soon"}), "soon"),
+        (json.dumps(json.loads(content) | {"report": None}), "incomplete"),
+        (json.dumps(json.loads(content) | {"report": {}}), "incomplete"),
+        (json.dumps(json.loads(content) | {"reference": reference | {"features": features}}), "other features"),
+    ):
+        head = f'{{"format": "gwt_lab.signal_generator", "schema": {SCHEMA}, "digest": "{"0" * 64}", "content": '
+        whole = f"{head}{forged}}}\n".encode()
+        signed = whole.replace(b"0" * 64, hashlib.sha256(whole).hexdigest().encode(), 1)
+        with pytest.raises(DataError, match=match):
+            _load(signed, tmp_path)
+
+
+def test_a_huge_file_is_not_read(text: bytes, tmp_path: Path) -> None:
+    with (tmp_path / "m.pkl").open("wb") as file:
+        file.write(text[:200])
+        file.truncate(4 << 30)
+    with pytest.raises(DataError, match="larger than 512 MB"):
+        QlibSignalGenerator.load_model(tmp_path / "m.pkl")
+
+
+def test_a_place_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        write_model_file({"a": 1}, tmp_path / "folder")
+    assert [item.name for item in tmp_path.iterdir()] == ["folder"]

@@ -56,7 +56,7 @@ def test_trained_saved_and_loaded_forecasts_are_equal(
     pd.testing.assert_frame_equal(again.predict(bars), generator.predict(bars))
     column = "probability" if name == "lgb binary" else "forecast"
     latest, whole = again.predict_latest(bars, "C01/USDT"), generator.predict(bars, "C01/USDT")
-    assert latest[column] == pytest.approx(whole[column].iloc[-1], rel=1e-6)
+    assert latest[column] == whole[column].iloc[-1]
     assert again.importance().gt(0).any()
     assert [place.name for place in tmp_path.iterdir()] == ["m.pkl"]  # no mlruns
     with pytest.raises(ConfigError, match="trained again with its qlib model object"):
@@ -171,3 +171,12 @@ def test_mistakes_are_named(bars: Bars) -> None:
     few = PurgedWalkForward(2, purged_size=2, min_train=3)
     with pytest.raises(DataError):
         QlibSignalGenerator(model=_model("lgb"), features=COLUMNS, splits=few).train(bars)
+
+
+def test_what_qlib_cannot_train_is_told(bars: Bars) -> None:
+    """qlib's own default of DoubleEnsemble lacks a setting that its fit wants."""
+    from qlib.contrib.model.double_ensemble import DEnsembleModel
+
+    model = DEnsembleModel(num_models=2, epochs=3, sub_weights=[1, 1], sample_ratios=[0.8, 0.7, 0.6, 0.5, 0.4])
+    with pytest.raises(DataError, match="qlib's DEnsembleModel could not be trained, by its settings or data: TypeE"):
+        QlibSignalGenerator(model=model, features=COLUMNS).train(bars)

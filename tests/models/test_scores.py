@@ -22,7 +22,7 @@ def test_every_score_equals_a_plain_loop(n_symbols: int) -> None:
     earned = rng.normal(size=len(index)) + forecast
     found = score_forecasts(forecast, earned, index, probabilities=True)
     happened = earned > 0
-    assert found["n_rows"], found["n_times"] == (60 * n_symbols, 60)
+    assert (found["n_rows"], found["n_times"]) == (60 * n_symbols, 60)
     assert found["auc"] == pytest.approx(plain.auc(forecast, happened))
     assert found["log_loss"] == pytest.approx(plain.log_loss(forecast, happened))
     assert found["brier"] == pytest.approx(np.mean((forecast - happened) ** 2))
@@ -56,6 +56,18 @@ def test_perfect_and_constant_forecasts() -> None:
     nothing = score_forecasts(np.full(200, np.nan), earned, index, probabilities=True)
     assert nothing["accuracy"] is None
     assert nothing["n_rows"] == 0
+
+
+def test_times_of_equal_forecasts_have_no_correlation() -> None:
+    """Three times 0.1 lie 1.4e-17 off their own mean: that is rounding, and no correlation of zero."""
+    index = _index(40, 3)
+    rng = np.random.default_rng(1)
+    earned = rng.normal(size=120)
+    forecast = np.where(np.arange(120) < 90, 0.1, rng.uniform(size=120))
+    found = score_forecasts(forecast, earned, index, probabilities=True)
+    wanted = plain.information(forecast[90:], earned[90:], index.codes[0][90:], ranks=False)
+    assert found["ic"] == pytest.approx(wanted)
+    assert found["ic"] == score_forecasts(forecast[90:], earned[90:], index[90:], probabilities=True)["ic"]
 
 
 def test_the_interval_of_accuracy_knows_that_symbols_move_together() -> None:

@@ -317,3 +317,30 @@ def test_labels_by_hand(bars) -> None:  # type: ignore[no-untyped-def]
     assert set(direction(bars).dropna()) == {0.0, 1.0}
     assert len(ALPHA158_COLUMNS) == 158
     assert LightGBMModel().params.objective == "binary"
+
+
+@pytest.mark.parametrize("label", ["direction", "relative"])
+def test_a_symbol_asked_for_alone_is_forecast_as_among_all(label: str) -> None:
+    """Features count the rows in which any symbol traded: beside others, a symbol's own holes are in its windows."""
+    holes = persistent_bars(holes=0.1, seed=3)
+    generator = QlibSignalGenerator(features=COLUMNS, label=label, **SMALL)
+    generator.train(holes)
+    ensemble = EnsembleSignalGenerator([generator, generator])
+    frame = generator.predict(holes)
+    for symbol in holes.symbols:
+        wanted = frame.xs(symbol, level=1)
+        pd.testing.assert_frame_equal(generator.predict(holes, symbol), wanted)
+        pd.testing.assert_frame_equal(ensemble.predict(holes, symbol), wanted)
+        for end in range(300, 400, 25):
+            bars = holes.head(end)
+            for found in (generator.predict_latest(bars, symbol), ensemble.predict_latest(bars, symbol)):
+                np.testing.assert_equal(found["probability"], wanted["probability"].iloc[end - 1])
+    contributions = generator.contributions(holes)
+    pd.testing.assert_frame_equal(
+        generator.contributions(holes, holes.symbols[0]), contributions.xs(holes.symbols[0], level=1)
+    )
+    # a model of one symbol was trained on that symbol's own rows, and is asked about them
+    one = QlibSignalGenerator(features=COLUMNS, **SMALL)
+    one.train(holes, holes.symbols[0])
+    alone = one.predict(holes.select(holes.symbols[0]))["probability"].to_numpy()
+    np.testing.assert_array_equal(one.predict(holes, holes.symbols[0])["probability"].to_numpy(), alone)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from gwt_lab.errors import ConfigError
+from gwt_lab.errors import ConfigError, DataError
 from gwt_lab.market.bars import Bars
 from gwt_lab.models.signal_generator import QlibSignalGenerator
 from gwt_lab.models.tuning import TuningOptions, optimize_parameters
@@ -83,8 +84,57 @@ def test_equal_seeds_equal_searches_however_many_jobs(bars: Bars) -> None:
     assert found[0].equals(found[1])
 
 
+def test_a_trial_that_was_interrupted_is_tried_again(
+    bars: Bars, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from gwt_lab.models.tuning import _Search
+
+    whole, calls = _Search._fit, []
+
+    def stopped(self: _Search, *args: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(self, *args)  # type: ignore[arg-type]
+
+    options = TuningOptions(prune=False, n_jobs=3)
+    asked = {"generator": _generator(), "storage": tmp_path / "a?b#c d%20.db", "options": options}
+    monkeypatch.setattr(_Search, "_fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        optimize_parameters(bars, GRID, **asked)  # type: ignore[arg-type]
+    assert "Traceback" not in capfd.readouterr().err
+    monkeypatch.setattr(_Search, "_fit", whole)
+    result = optimize_parameters(bars, GRID, **asked)  # type: ignore[arg-type]
+    assert len(result.trials[["num_leaves", "learning_rate", "n_trees"]].drop_duplicates()) == len(result.trials) == 8
+    unbroken = optimize_parameters(bars, GRID, generator=_generator(), options=options)
+    assert result.best_params == unbroken.best_params
+    assert [item.name for item in tmp_path.iterdir()] == ["a?b#c d%20.db"]
+
+
+def test_lists_may_be_arrays_and_ranges(bars: Bars) -> None:
+    for values in (np.array([3, 5]), list(np.array([3, 5])), range(3, 6, 2), [3, 3, 5]):
+        result = optimize_parameters(bars, {"num_leaves": values}, generator=_generator())
+        assert sorted(result.trials["num_leaves"]) == [3, 5]
+
+
+def test_a_place_that_cannot_hold_a_search_is_named(bars: Bars, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("these are notes, not a database " * 20)
+    for storage in (tmp_path / "notes.txt", tmp_path):
+        with pytest.raises(DataError, match="cannot hold a search"):
+            optimize_parameters(bars, GRID, generator=_generator(), storage=storage)
+    with pytest.raises(ConfigError, match="storage must be the path of an sqlite file"):
+        optimize_parameters(bars, GRID, generator=_generator(), storage="sqlite:///tune.db")
+
+
 def test_mistakes_are_named(bars: Bars) -> None:
     for space, match in (
+        ({"num_leaves": (3, 5.5)}, r"num_leaves must be a whole number of at least 2, got 5\.5"),
+        ({"num_leaves": (None, 5)}, "num_leaves must be a whole number"),
+        ({"learning_rate": (0.1, float("inf"))}, "learning_rate must be a number above 0, got inf"),
+        ({"lambda_l1": (0.0, 1.0, "log")}, "a range on a log scale must begin above 0"),
+        ({"objective": ["binary", "regression"]}, "no parameter objective"),
+        ({"n_trees": [5], "n_estimators": [5]}, "given twice, under two names: n_trees, n_estimators"),
+        ([3, 5], "the space must be a mapping"),
         ({"leaves": [3]}, "no parameter leaves"),
         ({}, "feature_fraction"),
         ({"num_leaves": (9, 3)}, "needs a list of values"),
@@ -97,6 +147,12 @@ def test_mistakes_are_named(bars: Bars) -> None:
                 optimize_parameters(bars, space, generator=_generator())
     with pytest.raises(ConfigError, match="metric must be one of"):
         optimize_parameters(bars, GRID, metric="profit")
+    with pytest.raises(ConfigError, match="n_trials must be a whole number"):
+        optimize_parameters(bars, GRID, n_trials=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="options must be TuningOptions"):
+        optimize_parameters(bars, GRID, options={"seed": 1})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="generator must be a QlibSignalGenerator, got int"):
+        optimize_parameters(bars, GRID, generator=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="n_trials must be at least 1"):
         optimize_parameters(bars, GRID, n_trials=0)
     regression = QlibSignalGenerator(features=COLUMNS, objective="regression", **SMALL)

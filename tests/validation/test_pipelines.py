@@ -272,6 +272,18 @@ def test_callers_mistakes_are_named() -> None:
 
     with pytest.raises(ConfigError, match="horizon must be a whole number"):
         check_pipeline(pipeline, BARS, horizon=-1)
+    for settings, wanted in (
+        ({"horizon": None}, "horizon must be a whole number of bars, got None"),
+        ({"horizon": 1.5}, r"horizon must be a whole number of bars, got 1\.5"),
+        ({"lookback": "x"}, "lookback must be a whole number of bars, got 'x'"),
+        ({"tolerance": -1}, "tolerance must be a number of at least 0, got -1"),
+        ({"tolerance": float("nan")}, "tolerance must be a number of at least 0, got nan"),
+        ({"fit_until": "soon"}, "'soon' is not a time"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=wanted):
+            check_pipeline(pipeline, BARS, **settings)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="pipeline must be a function of bars, got DataFrame"):
+        check_pipeline(_features(BARS), BARS)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="a horizon of 20 needs at least 42 rows"):
         check_pipeline(pipeline, BARS.head(30), horizon=20)
     with pytest.raises(ConfigError, match="exclude each other"):
