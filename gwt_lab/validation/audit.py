@@ -18,7 +18,6 @@ from gwt_lab.validation.audit_checks import (
     check_returns,
     few_moves,
     frequency_of,
-    is_number,
     large_returns,
 )
 from gwt_lab.validation.audit_sources import Source, read_source
@@ -26,7 +25,7 @@ from gwt_lab.validation.audit_trials import AuditTrials, trials_borne
 from gwt_lab.validation.bootstrap import DrawdownOdds, block_length, drawdown_odds, moment_intervals
 from gwt_lab.validation.ledger import DeflatedSharpe
 from gwt_lab.validation.overfitting import BacktestOverfitting, probability_of_backtest_overfitting
-from gwt_lab.validation.sharpe import min_track_record_length, probabilistic_sharpe_ratio
+from gwt_lab.validation.sharpe import is_number, min_track_record_length, probabilistic_sharpe_ratio
 from gwt_lab.validation.statistics import Interval
 
 __all__ = ["Audit", "audit"]

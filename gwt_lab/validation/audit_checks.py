@@ -11,7 +11,7 @@ import pandas as pd
 from gwt_lab.errors import DataError, ShapeError
 from gwt_lab.market.time import bars_per_year, timeframe_of, utc_index
 
-__all__ = ["Frequency", "check_returns", "few_moves", "frequency_of", "is_number", "large_returns"]
+__all__ = ["Frequency", "check_returns", "few_moves", "frequency_of", "large_returns"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -154,11 +154,6 @@ def few_moves(returns: pd.Series) -> tuple[str, ...]:
     if moved >= _FEWEST:
         return ()
     return (f"only {moved} of {len(returns):,} returns of {returns.name!r} are not 0: too few to prove anything",)
-
-
-def is_number(value: object) -> bool:
-    """Return whether a setting is a finite number, which text, None and a truth value are not."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def large_returns(frame: pd.DataFrame, frequency: Frequency) -> tuple[str, ...]:

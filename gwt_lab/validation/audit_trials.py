@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from gwt_lab.errors import ConfigError
-from gwt_lab.validation.audit_checks import is_number
 from gwt_lab.validation.effective import (
     FEWEST_BUCKETS,
     EffectiveTrials,
@@ -20,7 +19,7 @@ from gwt_lab.validation.effective import (
     return_signature,
 )
 from gwt_lab.validation.ledger import DeflatedSharpe
-from gwt_lab.validation.sharpe import expected_max_sharpe, probabilistic_sharpe_ratio
+from gwt_lab.validation.sharpe import expected_max_sharpe, is_number, probabilistic_sharpe_ratio
 from gwt_lab.validation.trials import MOST_SIGNATURES
 
 __all__ = ["AuditTrials", "trials_borne"]
