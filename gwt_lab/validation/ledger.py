@@ -20,7 +20,7 @@ from gwt_lab.errors import ConfigError, DataError, ShapeError, UnknownNameError
 from gwt_lab.places import place
 from gwt_lab.validation.effective import BUCKETS, FEWEST_BUCKETS, EffectiveTrials, SignedGroup, count_effective
 from gwt_lab.validation.ledger_file import Evaluated, LedgerFile, open_ledger
-from gwt_lab.validation.sharpe import expected_max_sharpe, probabilistic_sharpe_ratio
+from gwt_lab.validation.sharpe import expected_max_sharpe, is_number, probabilistic_sharpe_ratio
 from gwt_lab.validation.trials import MOST_SIGNATURES, Trials
 
 if TYPE_CHECKING:
@@ -341,15 +341,22 @@ class TrialLedger(_Counted):
         LedgerError
             If the file cannot be written.
         """
+        if not isinstance(trials, Trials):
+            raise DataError(
+                f"a ledger records Trials, got a {type(trials).__name__}: make Trials(parameters, data=...)"
+            )
         n_trials = len(trials)
-        sharpes = np.atleast_1d(np.asarray(sharpe, dtype=np.float64))
+        try:
+            sharpes = np.atleast_1d(np.asarray(sharpe, dtype=np.float64))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"Sharpe ratios must be numbers: {error}") from error
         if sharpes.shape != (n_trials,):
             raise ShapeError(f"{n_trials} trials need one Sharpe ratio each, got shape {sharpes.shape}")
         if np.isinf(sharpes).any():
             raise DataError(
                 f"Sharpe ratio of trial {np.isinf(sharpes).argmax()} is infinite: give NaN if returns are constant"
             )
-        if not (2 <= n_observations < 2**53 and n_observations == int(n_observations)):
+        if not (is_number(n_observations) and 2 <= n_observations < 2**53 and n_observations == int(n_observations)):
             raise DataError(f"n_observations must be a whole number of at least 2, got {n_observations}")
         if n_trials > _MOST_AT_ONCE:
             raise ConfigError(f"{n_trials:,} trials at once are too many: record at most {_MOST_AT_ONCE:,} a call")
