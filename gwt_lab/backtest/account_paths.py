@@ -167,14 +167,16 @@ class AccountPaths:
         )
 
     def turnover(self) -> Any:
-        """Return the traded value over the mean worth of the account."""
+        """Return the traded value over the mean worth of the account; NaN where that is not above zero."""
         account_of = self.simulation.layout.account_of
         traded = np.bincount(
             account_of[self.fills[:, 1].astype(np.int64)],
             np.abs(self.fills[:, 2] * self.fills[:, 3]),
             minlength=self.n_accounts,
         )
-        return self._by_account(traded / self.paths.value.mean(axis=0), "turnover")
+        mean = self.paths.value.mean(axis=0)
+        found = np.divide(traded, mean, out=np.full(self.n_accounts, np.nan), where=mean > 0)
+        return self._by_account(found, "turnover")
 
     def exposure(self) -> Any:
         """Return the mean gross exposure: positions' worth over the account's, as a fraction."""

@@ -215,8 +215,9 @@ def _simulation(
     setting: Setting,
 ) -> Simulation:
     arrays = {name: numbers[name] for name in _NUMBERS[1:]}
+    shorts = rules.direction != "longonly" or (codes is not None and bool((codes & _SHORT).any()))
     for name, values in arrays.items():
-        refuse_bad_stops(name, values)
+        refuse_bad_stops(name, values, shorts=shorts)
     size = numbers["size"]
     if codes is not None and (size < 0).any():
         raise ConfigError("size must not be negative: signals say the direction (short_entries, direction='both')")
@@ -230,7 +231,7 @@ def _simulation(
         **{name: _readonly(values) for name, values in arrays.items()},
     )
     notes = _notes(feed, market, arrays)
-    if rules.leverage == 1 and (rules.direction != "longonly" or (codes is not None and (codes & _SHORT).any())):
+    if rules.leverage == 1 and shorts:
         notes = ("no interest on shorts", *notes)
     return Simulation(market, feed, plan, rules, layout, _cash_of(setting.init_cash, layout), notes)
 

@@ -7,6 +7,7 @@ function. At the end the decisions are run once more as a whole, which gives the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +46,8 @@ class Context:
     """
 
     __slots__ = (
-        "_book", "_columns", "_feed", "_index", "_marks", "_panels", "_plan", "_single", "_touched", "_trades", "data",
-        "i", "n_times",
+        "_book", "_columns", "_feed", "_index", "_long_only", "_marks", "_panels", "_plan", "_single", "_touched",
+        "_trades", "data", "i", "n_times",
     )  # fmt: skip
 
     def __init__(self, simulation: Simulation, book: Any, plan: Any) -> None:
@@ -61,6 +62,7 @@ class Context:
         }
         self._book, self._plan, self._touched = book, plan, -1
         self._feed, self._trades = feed, _TRADES[simulation.rules.direction]
+        self._long_only = simulation.rules.direction == "longonly"
         self._marks: np.ndarray | None = None
         self._index = simulation.bars.index
         self._columns = {name: at for at, name in enumerate(simulation.bars.symbols)}
@@ -145,18 +147,21 @@ class Context:
     def _decide(self, code: int, size: float, symbol: str | None, stops: dict[str, float]) -> None:
         plan, i = self._plan, self.i
         j = 0 if symbol is None and self._single else self._column(symbol)
-        if code and len(plan.signal):
-            plan.signal[i, j] = code
-        elif code:
+        if code and not len(plan.signal):
             raise ConfigError("with a target size_type call order(size); buy, sell and exit go with the other ones")
-        elif len(plan.signal):
+        if not code and len(plan.signal):
             raise ConfigError("order(size) wants a target such as size_type='targetpercent'; else call buy, sell, exit")
+        if not math.isnan(plan.size[i, j]):
+            symbol = symbol or next(iter(self._columns))
+            raise ConfigError(f"a second order of {symbol} at one bar: an account takes one order a symbol and bar")
+        if code:
+            plan.signal[i, j] = code
         plan.size[i, j] = _number("size", size, at_least=0.0 if code else -np.inf)
         for name, value in stops.items():
             if name not in _STOPS:
                 raise ConfigError(f"an order takes {', '.join(_STOPS)}; got {name}")
             getattr(plan, name)[i, j] = _number(name, value, at_least=0.0)
-            if name == "sl_stop" and value >= 1:
+            if name == "sl_stop" and value >= 1 and self._long_only:
                 raise ConfigError(f"sl_stop must be a fraction below 1 (5 % is 0.05), got {value!r}")
         self._touched = i
 

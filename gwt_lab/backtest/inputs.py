@@ -114,11 +114,11 @@ def layout_of(columns: pd.Index, bars: Bars, *, share: bool, group_by: Any = Non
         order = np.arange(len(columns))
         return Layout(columns, symbol_of, columns, np.arange(len(columns) + 1, dtype=np.int64)), order
     labels = _group_labels(columns, group_by)
-    codes, accounts = pd.factorize(labels)
+    accounts = labels.unique()
+    codes = accounts.get_indexer(labels)
     order = np.argsort(codes, kind="stable")
     first = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(accounts)))]).astype(np.int64)
-    index = pd.Index(accounts, name=getattr(labels, "name", None))
-    return Layout(columns[order], symbol_of[order], index, first), order
+    return Layout(columns[order], symbol_of[order], accounts, first), order
 
 
 def _group_labels(columns: pd.Index, group_by: Any) -> pd.Index:
@@ -131,7 +131,7 @@ def _group_labels(columns: pd.Index, group_by: Any) -> pd.Index:
             return columns.get_level_values(group_by)
         except (KeyError, IndexError):
             raise ConfigError(f"group_by: no level {group_by!r}; the columns have {list(columns.names)}") from None
-    labels = pd.Index(by_label(group_by, columns, "group_by"))
+    labels = pd.Index(by_label(group_by, columns, "group_by"), tupleize_cols=False)
     if len(labels) != len(columns):
         raise ShapeError(f"group_by must name a level or hold one label a column: {len(columns)}, got {len(labels)}")
     if labels.hasnans:
@@ -149,8 +149,8 @@ def by_label(given: Any, labels: pd.Index, name: str) -> Any:
     """
     if not isinstance(given, (Mapping, pd.Series)):
         return given
-    if isinstance(given, pd.Series) and isinstance(given.index, pd.RangeIndex):
-        return given.to_numpy()
+    if isinstance(given, pd.Series) and given.index.equals(pd.RangeIndex(len(given))) and 0 not in labels:
+        return given.to_numpy()  # a Series without labels
     known = dict(given.items())
     keys = [label if label in known or not isinstance(label, tuple) else label[-1] for label in labels]
     missing = [str(key) for key in keys if key not in known]

@@ -25,6 +25,7 @@ from gwt_lab.market.account import (
 )
 from gwt_lab.market.bar import step_account, trade_account
 from gwt_lab.market.fills import held_after, mark_row, space_for, trade_targets, worth_of
+from gwt_lab.market.orders import ACCUMULATE_BOTH, ADD_ONLY
 
 __all__ = ["advance", "all_finite_or_nan", "amounts_held", "simulate", "simulate_weights", "trade_at_close"]
 
@@ -33,13 +34,27 @@ _MOST_FILLS = 6
 
 
 @inner_kernel
-def _decides(k: int, j: int, signal: np.ndarray, size: np.ndarray) -> bool:
-    """Return whether row `k` of a plan holds anything for column `j`."""
+def _decides(k: int, j: int, awaited: int, signal: np.ndarray, size: np.ndarray) -> bool:
+    """Return whether row `k` of a plan holds anything for column `j`; of signals, whether one of those awaited."""
     if k < 0:
         return False
     if len(signal) > 0:
-        return signal[k, j] != 0
+        return signal[k, j] & awaited != 0
     return not math.isnan(size[k if size.shape[0] > 1 else 0, j if size.shape[1] > 1 else 0])
+
+
+@inner_kernel
+def _awaited(position: float, terms: Terms) -> int:
+    """Return the signals that may do something to a position without a resting entry, as bits.
+
+    Nothing comes of leaving what is not held, nor of entering what is held and not added to.
+    """
+    adds = terms.accumulate == ACCUMULATE_BOTH or terms.accumulate == ADD_ONLY
+    if position == 0.0:
+        return 1 | 4
+    if position > 0.0:
+        return 2 | 4 | int(adds)
+    return 8 | 1 | 4 * int(adds)
 
 
 @inner_kernel
@@ -93,11 +108,12 @@ def _coast(
     open_, high, low, close, fill = feed.open, feed.high, feed.low, feed.close, feed.fill
     money, position, last = book.money[account, CASH], held[j, POSITION], held[j, LAST]
     below, above = _levels(j, held, terms.sl_trail)
+    awaited = _awaited(position, terms)
     watched = position != 0.0 and not (math.isnan(below) and math.isnan(above))
     if not math.isnan(held[j, LIMIT]):
         return i
     while i < n_times:
-        if _decides(i - delay, j, signal, size) and (len(active) == 0 or active[i - delay]):
+        if _decides(i - delay, j, awaited, signal, size) and (len(active) == 0 or active[i - delay]):
             break
         price = close[i, s]
         if watched and _touches(i, s, below, above, open_, high, low, close):

@@ -24,6 +24,7 @@ from gwt_lab.backtest.sweep.work import sweep_market
 from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
+from gwt_lab.market.costs import CostModel
 from gwt_lab.market.time import bars_per_year
 from gwt_lab.strategies.registry import create_strategy, strategy_names
 from gwt_lab.validation.effective import return_signature
@@ -146,6 +147,10 @@ def _label(portfolio: Portfolio, settings: Mapping[str, Any]) -> str:
     }
     known |= {name: float("nan") for name in ("sl_stop", "tp_stop") if known[name] is None}
     more = {name: repr(value) for name, value in sorted(settings.items()) if name not in known and name != "costs"}
+    if isinstance(settings.get("costs"), CostModel) and costs != CostModel(
+        costs.fees, costs.slippage, costs.fixed_fees
+    ):
+        more["costs"] = repr(costs)
     return " ".join(f"{name}={value}" for name, value in (known | more).items())
 
 

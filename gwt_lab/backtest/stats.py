@@ -225,11 +225,17 @@ def monthly_returns(result: Results) -> pd.DataFrame:
     index = result.bars.index
     month = pd.Series(result.equity, index=[index.year, index.month]).groupby(level=[0, 1]).last()
     before = month.shift(1, fill_value=float(result.simulation.init_cash[0]))
-    table = (month / before - 1.0).unstack(1).reindex(columns=range(1, 13))
+    table = _gain(month, before).unstack(1).reindex(columns=range(1, 13))
     table.columns = pd.Index(_MONTHS)
     year = pd.Series(result.equity, index=index.year).groupby(level=0).last()
-    table["Year"] = year / year.shift(1, fill_value=float(result.simulation.init_cash[0])) - 1.0
+    table["Year"] = _gain(year, year.shift(1, fill_value=float(result.simulation.init_cash[0])))
     return table.rename_axis(index="year", columns=None)
+
+
+def _gain(worth: pd.Series, before: pd.Series) -> pd.Series:
+    """Return gains as `metrics.bar_returns` does: of what is owed where the account is below zero."""
+    gain: pd.Series = (worth - before) / before.abs()
+    return gain.where(before != 0.0)
 
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -129,14 +129,13 @@ def why_no_trades(result: Results) -> WhyNoTrades:
     reason = _reasons(result, decided)
     labels = list(result.columns)
     rows = []
+    missed = ~decided.filled
+    told = pd.DataFrame({"column": decided.column[missed], "reason": reason[missed], "row": decided.row[missed]})
+    of_column: dict[int, list[Any]] = {int(column): [] for column in np.unique(decided.column)}
+    for (column, code), found in told.groupby(["column", "reason"])["row"].agg(["size", "min"]).iterrows():
+        of_column[column].append((labels[column], REASONS[code], int(found["size"]), result.bars.index[found["min"]]))
     for column, label in enumerate(labels):
-        here = decided.column == column
-        if not here.any():
-            rows.append((label, REASONS[NOTHING], 0, pd.NaT))
-            continue
-        for code in np.unique(reason[here & ~decided.filled]):
-            which = here & ~decided.filled & (reason == code)
-            rows.append((label, REASONS[int(code)], int(which.sum()), result.bars.index[decided.row[which].min()]))
+        rows += of_column.get(column, [(label, REASONS[NOTHING], 0, pd.NaT)])
     lost_row, lost_column = _lost_exits(result)
     for column in np.unique(lost_column):
         here = lost_row[lost_column == column]
@@ -208,17 +207,31 @@ _INSIDE = (words.STOP_LOSS, words.TAKE_PROFIT, words.TRAILING, words.TIME_STOP, 
 
 def _filled(result: Results, at: np.ndarray, column: np.ndarray, side: np.ndarray) -> np.ndarray:
     """Return whether an order of the bar was filled on its side, or its limit while it rested."""
-    fills, rules = result.fills, result.simulation.rules
-    rests = rules.limit_bars + (rules.price != "next_open") if (fills[:, 5] == words.LIMIT).any() else 0
+    fills, shape = result.fills, (result.bars.n_times + 1, len(result.columns))
     filled = np.zeros(len(at), dtype=bool)
     for sign in (1.0, -1.0):
         own = fills[fills[:, 2] * sign > 0.0]
-        done, limits = (own[own[:, 5] == kind] for kind in (words.ORDER, words.LIMIT))
-        found = np.isin(_cells(result, at, column), _cells(result, done[:, 0], done[:, 1]))
-        for later in range(rests):
-            found |= np.isin(_cells(result, at + later, column), _cells(result, limits[:, 0], limits[:, 1]))
-        filled |= found & (side * sign >= 0.0)
+        done = np.zeros(shape, dtype=bool)
+        orders = own[own[:, 5] == words.ORDER, :2].astype(np.int64)
+        done[orders[:, 0], orders[:, 1]] = True
+        filled |= done[at, column] & (side * sign >= 0.0)
+        filled[_rested(result, own[own[:, 5] == words.LIMIT], at, column, side * sign >= 0.0)] = True
     return filled
+
+
+def _rested(result: Results, fills: np.ndarray, at: np.ndarray, column: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """Return which decisions the fills at a limit are of: the last one before each, since a new one takes its place."""
+    rules, own = result.simulation.rules, np.flatnonzero(mine)
+    if not len(fills) or not len(own):
+        return own[:0]
+    n_times = result.bars.n_times + 1
+    keys = column[own].astype(np.int64) * n_times + at[own]
+    order = np.argsort(keys, kind="stable")
+    row, of = fills[:, 0].astype(np.int64), fills[:, 1].astype(np.int64)
+    last = own[order[np.searchsorted(keys[order], of * n_times + row, side="right") - 1]]
+    rests = rules.limit_bars + (rules.price != "next_open")
+    waited = row - at[last]
+    return np.asarray(last[(column[last] == of) & (waited >= 0) & (waited < rests)])
 
 
 # ------------------------------------------------------------------------------------------------ why not

@@ -22,7 +22,7 @@ _PRICE_WORDS = {
     "next_open": "decided at a bar's close, filled at the next bar's open",
     "close": "decided and filled at the same bar's close (optimistic: asked for by name)",
     "next_close": "decided at a bar's close, filled at the next bar's close",
-    "given": "decided at a bar's close, filled in the same bar at prices that were given",
+    "given": "decided at a bar's close, filled in the same bar at given prices (optimistic if they come earlier)",
 }
 _WORDS = (
     "size_type", "direction", "accumulate", "upon_long_conflict", "upon_short_conflict", "upon_dir_conflict",
@@ -32,8 +32,8 @@ _STOP_EXIT = {"stoplimit": 0, "stopmarket": 1}
 _DELISTING = {"hold": 0, "close": 1}
 
 
-def refuse_bad_stops(name: str, values: np.ndarray) -> None:
-    """Refuse stops and limits that are negative or infinite, and stop losses of all of the price or more.
+def refuse_bad_stops(name: str, values: np.ndarray, *, shorts: bool) -> None:
+    """Refuse stops and limits that are negative or infinite, and without shorts stop losses of all of the price.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def refuse_bad_stops(name: str, values: np.ndarray) -> None:
     """
     if (values < 0).any() or np.isinf(values).any():
         raise ConfigError(f"{name} must be a fraction from 0 on or NaN (none), got {np.nanmin(values)}")
-    if name == "sl_stop" and (values >= 1).any():
+    if name == "sl_stop" and not shorts and (values >= 1).any():
         raise ConfigError(f"sl_stop must be a fraction below 1 (5 % is 0.05), got {np.nanmax(values):g}")
 
 

@@ -152,7 +152,7 @@ def step(
     if (values[:4] <= 0).any() or np.isinf(values[:4]).any():
         raise DataError(f"prices of a bar must be above 0 and finite, or NaN where there is none; got {values[:4]}")
     if decision is not None:
-        _refuse_wrong(decision, n)
+        _refuse_wrong(decision, state.rules, n)
     delay = state.rules.delay
     filled_now = state.waiting if delay else decision
     feed = _feed(state, values, bar.time_ns, funding)
@@ -171,13 +171,15 @@ def step(
     return after, log.fills[: log.written[0], 1:].copy()
 
 
-def _refuse_wrong(decision: Decision, n: int) -> None:
+def _refuse_wrong(decision: Decision, rules: FillRules, n: int) -> None:
+    bits = np.zeros(1, dtype=np.int64) if decision.signal is None else np.asarray(decision.signal)
+    shorts = rules.direction != "longonly" or bool((bits.astype(np.int64) & 4).any())
     for name in ("size", "signal", "sl_stop", "tp_stop", "limit"):
         values = getattr(decision, name)
         if values is not None and np.shape(values) != (n,):
             raise ShapeError(f"{name} of a decision for {n} symbols must have {n} values, got {np.shape(values)}")
         if values is not None and name in ("sl_stop", "tp_stop", "limit"):
-            refuse_bad_stops(name, np.asarray(values, dtype=np.float64))
+            refuse_bad_stops(name, np.asarray(values, dtype=np.float64), shorts=shorts)
     if decision.signal is not None:
         if not np.isin(decision.signal, range(16)).all():
             raise DataError(f"signals of a decision are sums of 1, 2, 4, 8, got {np.asarray(decision.signal)}")

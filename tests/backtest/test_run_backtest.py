@@ -118,3 +118,21 @@ def test_each_lambda_is_a_strategy_of_its_own(tmp_path) -> None:
         for _ in range(2):
             gwt.run_backtest(bars, strategy, ledger=ledger)
     assert ledger.n_trials == 2
+
+
+def test_other_costs_and_other_settings_are_other_trials(tmp_path) -> None:
+    bars, ledger = random_bars(1, 300), gwt.TrialLedger(tmp_path / "ledger")
+    for costs in (gwt.CostModel(), gwt.CostModel(impact=0.5), gwt.CostModel(maker_fees=-0.0001)):
+        for _ in range(2):
+            gwt.run_backtest(bars, "rsi", costs=costs, ledger=ledger)
+    assert ledger.n_trials == 3
+
+    def above(level: float):
+        def strategy(close: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return close > level, close < level
+
+        return strategy
+
+    for level in (90.0, 95.0, 90.0):
+        gwt.run_backtest(bars, above(level), ledger=ledger)
+    assert ledger.n_trials == 5

@@ -297,3 +297,60 @@ def test_weights_that_never_trade_are_told():
     pf = Portfolio.from_weights(MARKET, weights, rebalance=4)
     assert not len(pf.fills)
     assert "WARNING: no weight lies at a bar that trades (the first at 2024-01-01 00:00" in str(pf.assumptions)
+
+
+# ------------------------------------------------------------------------------------------------ seen in trials
+def test_a_stop_of_a_short_may_be_beyond_the_price():
+    settings = {"direction": "shortonly", "sl_stop": 1.5, "price": "close", **FREE}
+    rising = bars([100, 200, 240, 260], [10] * 4)
+    pf = Portfolio.from_signals(rising, at(rising, 0, column=0), **settings)
+    assert [(row, price) for row, price in pf.fills[:, [0, 3]].tolist()] == [(0, 100), (3, 260)]
+
+
+def test_accounts_of_two_parameters_keep_their_names():
+    market = bars([100] * 4, [10] * 4)
+    labels = pd.MultiIndex.from_product([[5, 10], ["a", "b"], market.symbols], names=["fast", "kind", "symbol"])
+    entries = pd.DataFrame(True, market.index, labels)
+    pf = Portfolio.from_signals(market, entries, cash_sharing=True)
+    expected = pd.MultiIndex.from_product([[5, 10], ["a", "b"]], names=["fast", "kind"])
+    pd.testing.assert_index_equal(pf.accounts, expected)
+    assert pf.total_return().index.names == ["fast", "kind"]
+    assert pf[(10, "a")].n_accounts == 1
+
+
+def test_labels_that_are_numbers_are_labels():
+    market = bars([100] * 4)
+    labels = pd.MultiIndex.from_product([[5, 20], market.symbols], names=["w", "symbol"])
+    entries = pd.DataFrame(True, market.index, labels)
+    pf = Portfolio.from_signals(market, entries, group_by="w", init_cash=pd.Series({20: 1e3, 5: 2e3}))
+    assert dict(zip(pf.accounts, pf.simulation.init_cash, strict=True)) == {5: 2_000, 20: 1_000}
+    tuples = Portfolio.from_signals(market, entries, group_by=[("a", 1), ("a", 1)])
+    assert list(tuples.accounts) == [("a", 1)]
+
+
+def test_a_month_below_zero_gains_when_it_gains():
+    market = bars([100, 300, 350, 340], timeframe="1w", start="2024-01-15")
+    pf = Portfolio.from_signals(market, at(market, 0), direction="shortonly", price="close", **FREE)
+    assert pf.equity.tolist() == [10_000, -10_000, -15_000, -14_000]
+    months = pf.monthly_returns().loc[2024]
+    assert months[["Jan", "Feb", "Year"]].tolist() == pytest.approx([-2.5, 1 / 15, -2.4])
+    assert np.isnan(pf.turnover())
+
+
+def test_a_second_order_of_a_symbol_at_one_bar_is_refused():
+    def twice(c):
+        if c.i == 1:
+            c.buy(1.0, MARKET.symbols[0], sl_stop=0.1)
+            c.sell(1.0, MARKET.symbols[0])
+
+    with pytest.raises(ConfigError, match=f"a second order of {MARKET.symbols[0]} at one bar"):
+        Portfolio.from_order_func(MARKET, twice)
+
+
+def test_an_entry_that_was_replaced_while_it_rested_is_not_filled():
+    market = bars([(100, 101, 99.5, 100), (100, 101, 99.5, 100), (100, 101, 90, 95), 95, 95])
+    entries = at(market, 0, 1)
+    pf = Portfolio.from_signals(market, entries, limit=0.05, limit_bars=3, **FREE)
+    assert pf.fills[:, 0].tolist() == [2]
+    why = pf.why_no_trades()
+    assert (why.n_decisions, why.n_filled) == (2, 1)

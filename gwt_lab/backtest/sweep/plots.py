@@ -91,6 +91,8 @@ def _reduced(result: SweepResult, names: list[str], metric: str, symbol: str | N
     several = [name for name in others if column.index.get_level_values(name).nunique(dropna=False) > 1]
     symbols = list(column.index.get_level_values("symbol").unique()) if "symbol" in column.index.names else []
     if symbol is not None:
+        if not symbols:
+            raise ConfigError("this part of the result is of one symbol already: leave symbol= away")
         if symbol not in symbols:
             raise UnknownNameError(f"no symbol {symbol!r}; there are {', '.join(map(str, symbols))}")
         column = column.xs(symbol, level="symbol")

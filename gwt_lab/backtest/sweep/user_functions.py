@@ -182,8 +182,27 @@ def user_strategy(strategy: Any) -> UserStrategy:
 def _name(function: Any) -> str:
     inner = getattr(function, "func", function)  # functools.partial
     name = str(getattr(inner, "__name__", type(inner).__name__))
-    # lambdas share their name, so their code tells one from another
-    return f"{name} {code_hash(function)[:8]}" if name == "<lambda>" else name
+    if name == "<lambda>":
+        # lambdas share their name, so their code tells one from another
+        return f"{name} {code_hash(function)[:8]}"
+    told = ", ".join(f"{key}={value!r}" for key, value in _held(function).items() if isinstance(value, _PLAIN))
+    return f"{name}[{told}]" if told else name
+
+
+_PLAIN = (str, int, float, bool, tuple, type(None), np.generic)
+
+
+def _held(function: Any) -> dict[str, Any]:
+    """Return what a callable carries beside its parameters: a partial, an object, a bound method, a closure."""
+    function = getattr(function, "py_func", function)
+    if isinstance(function, functools.partial):
+        return {f"_{place}": value for place, value in enumerate(function.args)} | _held(function.func)
+    if isinstance(function, types.MethodType):
+        return _held(function.__self__) if not isinstance(function.__self__, type) else {}
+    if isinstance(function, types.FunctionType):
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        return {name: cell.cell_contents for name, cell in cells if _filled(cell)}
+    return dict(getattr(function, "__dict__", {}))
 
 
 def _of_strategy(strategy: Any) -> UserStrategy:
