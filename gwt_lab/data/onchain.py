@@ -68,6 +68,8 @@ def as_onchain(
         raise ConfigError(f"delay must be at least 0 and period positive, got {late} and {span}")
     table = pd.DataFrame({"known_at": (utc_index(frame[when], name=str(when)) + span + late).rename(None)})
     whose = named.get("asset", named.get("symbol"))
+    if symbols is not None and whose is None:
+        raise DataError(f"symbols= names assets, but there is no column asset or symbol, got {', '.join(named)}")
     if whose is not None:
         assets = frame[whose].astype(object).where(frame[whose].notna(), "").astype(str).to_numpy()
         known = symbols if symbols is not None else {name: name or None for name in set(assets)}

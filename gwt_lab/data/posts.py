@@ -46,7 +46,8 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
     Raises
     ------
     DataError
-        If there is no time or text, a post is known before it was written, or the delay is negative.
+        If there is no time or text, a post is known before it was written, the delay is negative, or no post is of the
+        coins asked for.
     ConfigError
         If `delay` is no length of time with its unit.
 
@@ -70,6 +71,8 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
         if (known < written).any():
             raise DataError(f"the post of {written[known < written][0]} is known before it was written: check known_at")
     whose = next((named[name] for name in _SYMBOLS if name in named), None)
+    if symbols is not None and whose is None:
+        raise DataError(f"symbols= names coins, posts have no column {' or '.join(_SYMBOLS)}, got {', '.join(named)}")
     reach = next((named[name] for name in _FOLLOWERS if name in named), None)
     posts = pd.DataFrame(
         {
@@ -81,7 +84,11 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
     )
     if symbols is not None and whose is not None:
         posts["symbol"] = posts["symbol"].map(symbols)
-        posts = posts[posts["symbol"].notna()]
+        others = posts["symbol"].isna()
+        if len(posts) and others.all():
+            there = ", ".join(sorted(set(frame[whose].dropna().astype(str)))[:8])
+            raise DataError(f"no post is left: symbols= names {', '.join(symbols)}, the posts name {there or 'none'}")
+        posts = posts[~others]
     posts["symbol"] = [unified_symbol(name) if name else "" for name in posts["symbol"]]
     posts["followers"] = np.maximum(posts["followers"].where(np.isfinite(posts["followers"]), 0.0), 0.0)
     return posts.sort_values("known_at", kind="stable").reset_index(drop=True)

@@ -140,6 +140,11 @@ def test_posts_from_files(tmp_path: Path) -> None:
         posts = read_posts(tmp_path / name, symbols={"bitcoin": "BTC/USDT"}, delay="5min")
         assert posts["symbol"].tolist() == ["BTC/USDT"]
         assert posts["known_at"].tolist() == [START + pd.Timedelta("3h5min")]
+    with pytest.raises(DataError, match="no post is left: symbols= names Bitcoin, the posts name bitcoin, dogwifhat"):
+        as_posts(raw, symbols={"Bitcoin": "BTC/USDT"})
+    with pytest.raises(DataError, match="no column symbol or coin or asset, got created_at, currency, body"):
+        as_posts(raw.rename(columns={"coin": "currency"}), symbols={"bitcoin": "BTC/USDT"})
+    assert len(as_posts(raw.head(0), symbols={"bitcoin": "BTC/USDT"})) == 0
     with pytest.raises(DataError, match="a time and a text"):
         as_posts(pd.DataFrame({"time": [START]}))
     with pytest.raises(DataError, match="not known before it was written"):
