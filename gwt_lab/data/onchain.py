@@ -58,7 +58,7 @@ def as_onchain(
     >>> as_onchain(pd.DataFrame({"time": ["2024-01-01"], "asset": "btc", "TxCnt": [400_000]}))  # known on 3 January
     """
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"on-chain numbers must be a DataFrame with a time and numbers, got {type(frame).__name__}")
+        raise DataError(f"on-chain numbers must be a pandas DataFrame with a time, got {type(frame).__name__}")
     named = {str(name).lower(): name for name in frame.columns}
     when = next((named[name] for name in _TIMES if name in named), None)
     if when is None or not len(frame):

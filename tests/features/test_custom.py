@@ -222,7 +222,7 @@ def test_bad_tables_are_named() -> None:
         AsOfTable(table, max_age=5)
     with pytest.raises(DataError, match="column level more than once"):
         AsOfTable(pd.concat([table, table[["level"]]], axis=1))
-    with pytest.raises(DataError, match="made of a DataFrame"):
+    with pytest.raises(DataError, match="made of a pandas DataFrame"):
         AsOfTable([1, 2])  # type: ignore[arg-type]
 
 
