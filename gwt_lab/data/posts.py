@@ -89,7 +89,8 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
             there = ", ".join(sorted(set(frame[whose].dropna().astype(str)))[:8])
             raise DataError(f"no post is left: symbols= names {', '.join(symbols)}, the posts name {there or 'none'}")
         posts = posts[~others]
-    posts["symbol"] = [unified_symbol(name) if name else "" for name in posts["symbol"]]
+    names = {name: unified_symbol(name) if name else "" for name in posts["symbol"].unique()}
+    posts["symbol"] = posts["symbol"].map(names).astype("str")
     posts["followers"] = np.maximum(posts["followers"].where(np.isfinite(posts["followers"]), 0.0), 0.0)
     return posts.sort_values("known_at", kind="stable").reset_index(drop=True)
 
