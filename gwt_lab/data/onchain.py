@@ -58,7 +58,7 @@ def as_onchain(
     >>> as_onchain(pd.DataFrame({"time": ["2024-01-01"], "asset": "btc", "TxCnt": [400_000]}))  # known on 3 January
     """
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"on-chain numbers must be a DataFrame with a time and numbers, got {type(frame).__name__}")
+        raise DataError(f"on-chain numbers must be a pandas DataFrame with a time, got {type(frame).__name__}")
     named = {str(name).lower(): name for name in frame.columns}
     when = next((named[name] for name in _TIMES if name in named), None)
     if when is None or not len(frame):
@@ -68,6 +68,8 @@ def as_onchain(
         raise ConfigError(f"delay must be at least 0 and period positive, got {late} and {span}")
     table = pd.DataFrame({"known_at": (utc_index(frame[when], name=str(when)) + span + late).rename(None)})
     whose = named.get("asset", named.get("symbol"))
+    if symbols is not None and whose is None:
+        raise DataError(f"symbols= names assets, but there is no column asset or symbol, got {', '.join(named)}")
     if whose is not None:
         assets = frame[whose].astype(object).where(frame[whose].notna(), "").astype(str).to_numpy()
         known = symbols if symbols is not None else {name: name or None for name in set(assets)}

@@ -46,7 +46,8 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
     Raises
     ------
     DataError
-        If there is no time or text, a post is known before it was written, or the delay is negative.
+        If there is no time or text, a post is known before it was written, the delay is negative, or no post is of the
+        coins asked for.
     ConfigError
         If `delay` is no length of time with its unit.
 
@@ -55,7 +56,7 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
     >>> as_posts(pd.DataFrame({"time": ["2024-01-01 10:00"], "text": ["what a coin"], "symbol": "BTC"}), delay="60s")
     """
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"posts must be a DataFrame with a time and a text, got {type(frame).__name__}")
+        raise DataError(f"posts must be a pandas DataFrame with a time and a text, got {type(frame).__name__}")
     named = {str(name).lower(): name for name in frame.columns}
     when, what = (next((named[name] for name in names if name in named), None) for names in (_TIMES, _TEXTS))
     if what is None or (when is None and "known_at" not in named):
@@ -70,21 +71,33 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
         if (known < written).any():
             raise DataError(f"the post of {written[known < written][0]} is known before it was written: check known_at")
     whose = next((named[name] for name in _SYMBOLS if name in named), None)
+    if symbols is not None and whose is None:
+        raise DataError(f"symbols= names coins, posts have no column {' or '.join(_SYMBOLS)}, got {', '.join(named)}")
     reach = next((named[name] for name in _FOLLOWERS if name in named), None)
     posts = pd.DataFrame(
         {
             "known_at": known.rename(None),
-            "symbol": "" if whose is None else frame[whose].fillna("").astype(str).to_numpy(),
-            "text": frame[what].fillna("").astype(str).to_numpy(),
+            "symbol": "" if whose is None else _words(frame[whose]),
+            "text": _words(frame[what]),
             "followers": 0.0 if reach is None else pd.to_numeric(frame[reach], errors="coerce").fillna(0).to_numpy(),
         }
     )
     if symbols is not None and whose is not None:
         posts["symbol"] = posts["symbol"].map(symbols)
-        posts = posts[posts["symbol"].notna()]
-    posts["symbol"] = [unified_symbol(name) if name else "" for name in posts["symbol"]]
+        others = posts["symbol"].isna()
+        if len(posts) and others.all():
+            there = ", ".join(sorted(set(frame[whose].dropna().astype(str)))[:8])
+            raise DataError(f"no post is left: symbols= names {', '.join(symbols)}, the posts name {there or 'none'}")
+        posts = posts[~others]
+    names = {name: unified_symbol(name) if name else "" for name in posts["symbol"].unique()}
+    posts["symbol"] = posts["symbol"].map(names).astype("str")
     posts["followers"] = np.maximum(posts["followers"].where(np.isfinite(posts["followers"]), 0.0), 0.0)
     return posts.sort_values("known_at", kind="stable").reset_index(drop=True)
+
+
+def _words(column: pd.Series) -> np.ndarray:
+    """Return a column of any kind, categories too, as texts; "" where there is none."""
+    return np.asarray(column.astype(object).where(column.notna().to_numpy(), "").astype(str))
 
 
 def read_posts(path: str | Path, **options: Any) -> pd.DataFrame:

@@ -114,6 +114,8 @@ def row_columns(state, row, place, bar, out):  # type: ignore[no-untyped-def]
         out[:] = np.nan
         return
     _bar_columns(bar, out)
+    # what is divided by a close of 0 is NaN
+    unit = close if close != 0 else np.nan
     at = row & (HISTORY - 1)
     for k in range(N_WINDOWS):
         d = WINDOWS[k]
@@ -125,14 +127,14 @@ def row_columns(state, row, place, bar, out):  # type: ignore[no-untyped-def]
             for column in range(ROC + k, N_COLUMNS, N_WINDOWS):
                 out[column] = np.nan
             continue
-        _trend_columns(tree, here + TREND, close, k, out)
-        _order_columns(recent, ordered, int(tree[here + TREND]), at, k, d, out)
-        _extreme_columns(tree, here, close, k, float(d), out)
+        _trend_columns(tree, here + TREND, unit, k, out)
+        _order_columns(recent, ordered, int(tree[here + TREND]), unit, at, k, d, out)
+        _extreme_columns(tree, here, (close, unit), k, float(d), out)
         out[CORR + k] = _correlation(tree, here + JOINT)
         known = volume > 0
         out[VMA + k] = tree[here + MEAN_VOLUME + 1] / volume if known else np.nan
         out[VSTD + k] = _deviation(tree, here + MEAN_VOLUME) / volume if known else np.nan
-        _change_columns(tree, here, recent[CLOSE, at + HISTORY - d] / close, one_more, k, out)
+        _change_columns(tree, here, recent[CLOSE, at + HISTORY - d] / unit, one_more, k, out)
 
 
 @inlined_kernel
@@ -205,21 +207,21 @@ def twice_rank(recent, at, d):  # type: ignore[no-untyped-def]
 
 
 @inlined_kernel
-def _order_columns(recent, ordered, count, at, k, d, out):  # type: ignore[no-untyped-def]
-    close = recent[CLOSE, at + HISTORY]
-    out[QTLU + k] = quantile(ordered, k, count, 0.8) / close
-    out[QTLD + k] = quantile(ordered, k, count, 0.2) / close
+def _order_columns(recent, ordered, count, unit, at, k, d, out):  # type: ignore[no-untyped-def]
+    out[QTLU + k] = quantile(ordered, k, count, 0.8) / unit
+    out[QTLD + k] = quantile(ordered, k, count, 0.2) / unit
     out[RANK + k] = 0.5 * twice_rank(recent, at, d) / count
 
 
 @inlined_kernel
-def _extreme_columns(tree, here, close, k, d, out):  # type: ignore[no-untyped-def]
+def _extreme_columns(tree, here, closes, k, d, out):  # type: ignore[no-untyped-def]
+    close, unit = closes
     top, top_age = tree[here + TOP], tree[here + TOP + 1]
     bottom, bottom_age = -tree[here + BOTTOM], tree[here + BOTTOM + 1]
     if not (top > -np.inf and bottom < np.inf):
         top, bottom, top_age, bottom_age = np.nan, np.nan, np.nan, np.nan
-    out[MAX + k] = top / close
-    out[MIN + k] = bottom / close
+    out[MAX + k] = top / unit
+    out[MIN + k] = bottom / unit
     out[RSV + k] = _fraction(close - bottom, top - bottom)
     out[IMAX + k] = (d - top_age) / d
     out[IMIN + k] = (d - bottom_age) / d

@@ -122,7 +122,7 @@ def _words(names: Sequence[Any]) -> str:
 
 def _refuse_columns(frame: Any) -> None:
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"an AsOfTable is made of a DataFrame with a column known_at, got {type(frame).__name__}")
+        raise DataError(f"an AsOfTable is made of a pandas DataFrame with known_at, got {type(frame).__name__}")
     if "known_at" not in frame.columns:
         raise DataError(f"the table needs a column known_at, when each row became known; got {list(frame.columns)}")
     if not frame.columns.is_unique:

@@ -304,7 +304,8 @@ def _columns(found: Any, df: pd.DataFrame, name: str) -> pd.DataFrame:
 def _refuse_leaks(function: Callable[[Bars], pd.DataFrame], name: str, lookback: int) -> None:
     probe = _probe(max(2 * lookback, lookback + 60))
     try:
-        report = check_causal(function, probe, lookback=lookback, n_cuts=_PROBE_CUTS, tolerance=TOLERANCE)
+        scaled = _of_size_one(function, probe)
+        report = check_causal(scaled, probe, lookback=lookback, n_cuts=_PROBE_CUTS, tolerance=TOLERANCE)
     except GwtLabError:
         raise
     except Exception as error:
@@ -312,6 +313,13 @@ def _refuse_leaks(function: Callable[[Bars], pd.DataFrame], name: str, lookback:
         raise
     if not report.passed:
         raise CausalityError(f"{name} is refused as a feature with lookback={lookback}: {report}")
+
+
+def _of_size_one(function: Callable[[Bars], pd.DataFrame], probe: Bars) -> Callable[[Bars], pd.DataFrame]:
+    """Return the function with small columns blown up: a tolerance of 1e-6 would forgive all in a column of 1e-8."""
+    size = np.abs(function(probe).astype(np.float64)).max().clip(upper=1.0)
+    size = size.where(size > 0, 1.0)
+    return lambda bars: function(bars).astype(np.float64) / size
 
 
 @cache

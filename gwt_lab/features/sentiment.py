@@ -180,7 +180,7 @@ class SentimentTable:
 
 def _refuse_columns(posts: Any, wanted: tuple[str, ...]) -> None:
     if not isinstance(posts, pd.DataFrame):
-        raise DataError(f"posts must be a DataFrame as as_posts gives it, got {type(posts).__name__}")
+        raise DataError(f"posts must be a pandas DataFrame as as_posts gives it, got {type(posts).__name__}")
     missing = [name for name in wanted if name not in posts.columns]
     if missing:
         raise DataError(f"posts have no {', '.join(missing)}: read them with as_posts and score them with score_posts")

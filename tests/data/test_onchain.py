@@ -145,9 +145,11 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         onchain_table(_numbers())
     with pytest.raises(DataError, match="no row is left of the assets c00; symbols= names eth"):
         as_onchain(_numbers(), symbols={"eth": "ETH/USDT"})
+    with pytest.raises(DataError, match="no column asset or symbol, got time, coin"):
+        as_onchain(_numbers().rename(columns={"asset": "coin"}), symbols={"c00": "C00/USDT"})
     with pytest.raises(DataError, match="no row is left"):
         as_onchain(_numbers().assign(asset=None))
-    with pytest.raises(DataError, match="must be a DataFrame"):
+    with pytest.raises(DataError, match="must be a pandas DataFrame"):
         as_onchain([1, 2])
     with pytest.raises(DataError, match="from, to; to missing"):
         address_features(pd.DataFrame(TRANSACTIONS).drop(columns="to"), "mine00")

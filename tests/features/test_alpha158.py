@@ -12,9 +12,10 @@ import pytest
 from gwt_lab.data.qlib_export import qlib_vwap
 from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.features.alpha158 import ALPHA158_COLUMNS, ALPHA158_LOOKBACK, ALPHA158_LOOKBACKS, alpha158
+from gwt_lab.features.alpha158_stream import Alpha158Stream
 from gwt_lab.features.alpha360 import alpha360
 from gwt_lab.features.windows import WINDOWS, log1p
-from gwt_lab.market.bars import Bars
+from gwt_lab.market.bars import PANELS, Bars
 from tests.oracles.features_alpha158 import alpha158_oracle, vwap_of
 from tests.oracles.features_alpha158_qlib import alpha158_qlib_oracle
 from tests.oracles.features_markets import PRICES, markets, panels, real_bars, with_outages
@@ -269,6 +270,29 @@ def test_columns_are_picked_in_order_and_misspelling_is_named(as_qlib: bool) -> 
 def test_all_columns_in_another_order() -> None:
     bars, names = MARKETS["short"], list(ALPHA158_COLUMNS[::-1])
     pd.testing.assert_frame_equal(alpha158(bars, columns=names), alpha158(bars)[names])
+
+
+def test_what_is_divided_by_a_price_of_zero_is_nan() -> None:
+    """A broken bar: no value is infinite, it harms the rows that it divides alone, and batch and stream agree."""
+    bars = random_bars(1, 200, seed=8)
+    wrong = panels(bars)
+    for name in ("open", "low", "close"):
+        wrong[name].iloc[120] = 0.0
+    broken = replace(bars, **wrong)
+    frame = alpha158(broken)
+    assert np.isfinite(frame.to_numpy()[121 - 61 :]).mean() > 0.9
+    assert not np.isinf(frame.to_numpy()).any()
+    row = frame.iloc[120]
+    divided = [name for name in frame if name.rstrip("0123456789") in
+               ("ROC", "MA", "STD", "BETA", "RESI", "MAX", "MIN", "QTLU", "QTLD", "KMID", "KLEN", "KUP", "KLOW", "KSFT")
+               and name not in ("KMID2", "KUP2", "KLOW2", "KSFT2")]  # fmt: skip
+    assert row[divided].isna().all()
+    assert row[["RANK60", "RSV5", "CNTN20", "VMA5", "IMIN5"]].tolist()[:2] == [np.float32(1 / 60), 0.0]
+    pd.testing.assert_frame_equal(frame.iloc[:120], alpha158(bars).iloc[:120])
+    pd.testing.assert_frame_equal(frame.iloc[181:], alpha158(bars).iloc[181:])
+    stream = Alpha158Stream.from_bars(broken.head(120))
+    last = stream.update(broken.index[120], *(getattr(broken, name).to_numpy()[120] for name in PANELS))
+    np.testing.assert_array_equal(last[0], row.to_numpy())
 
 
 def test_closes_alone_give_what_needs_no_volume() -> None:

@@ -82,6 +82,17 @@ def test_a_leaking_function_is_refused_with_its_name_and_first_time() -> None:
             return df["close"].rolling(50, min_periods=1).mean()
 
 
+def test_a_leak_in_a_column_of_tiny_numbers_is_refused() -> None:
+    """The tolerance is of a column's own size: of 1e-8 as of 1."""
+
+    def illiquidity(df: pd.DataFrame) -> pd.Series:
+        return 1e-9 * (df["close"].pct_change(fill_method=None).abs() / df["quote_volume"]).fillna(0.0)
+
+    assert custom_feature(lookback=2)(illiquidity).lookback == 2
+    with pytest.raises(CausalityError, match="'late' sees later rows"):
+        custom_feature(lookback=2, name="late")(lambda df: illiquidity(df).shift(-1).fillna(0.0))
+
+
 def test_one_leaking_column_of_a_hook_is_named() -> None:
     class Canary(AlphaFeatureExtractor):
         lookback = 5
@@ -211,7 +222,7 @@ def test_bad_tables_are_named() -> None:
         AsOfTable(table, max_age=5)
     with pytest.raises(DataError, match="column level more than once"):
         AsOfTable(pd.concat([table, table[["level"]]], axis=1))
-    with pytest.raises(DataError, match="made of a DataFrame"):
+    with pytest.raises(DataError, match="made of a pandas DataFrame"):
         AsOfTable([1, 2])  # type: ignore[arg-type]
 
 

@@ -121,11 +121,11 @@ def test_followers_without_a_number_weigh_nothing() -> None:
 def test_posts_that_were_not_read_are_named(posts: object) -> None:
     with pytest.raises(DataError, match=r"read them with as_posts|as as_posts gives it"):
         SentimentTable(posts)
-    with pytest.raises(DataError, match=r"posts must be a DataFrame|no text"):
+    with pytest.raises(DataError, match=r"posts must be a pandas DataFrame|no text"):
         score_posts(posts if not isinstance(posts, pd.DataFrame) else posts[["time"]])
     with pytest.raises(ConfigError, match=r"delay must be a length of time with its unit, .*got 60"):
         as_posts(pd.DataFrame({"time": [START], "text": ["a"]}), delay=60)
-    with pytest.raises(DataError, match="a DataFrame with a time and a text, got list"):
+    with pytest.raises(DataError, match="a pandas DataFrame with a time and a text, got list"):
         as_posts([{"text": "a"}])
 
 
@@ -140,6 +140,12 @@ def test_posts_from_files(tmp_path: Path) -> None:
         posts = read_posts(tmp_path / name, symbols={"bitcoin": "BTC/USDT"}, delay="5min")
         assert posts["symbol"].tolist() == ["BTC/USDT"]
         assert posts["known_at"].tolist() == [START + pd.Timedelta("3h5min")]
+    with pytest.raises(DataError, match="no post is left: symbols= names Bitcoin, the posts name bitcoin, dogwifhat"):
+        as_posts(raw, symbols={"Bitcoin": "BTC/USDT"})
+    with pytest.raises(DataError, match="no column symbol or coin or asset, got created_at, currency, body"):
+        as_posts(raw.rename(columns={"coin": "currency"}), symbols={"bitcoin": "BTC/USDT"})
+    pd.testing.assert_frame_equal(as_posts(raw.astype({"coin": "category", "body": "category"})), as_posts(raw))
+    assert len(as_posts(raw.head(0), symbols={"bitcoin": "BTC/USDT"})) == 0
     with pytest.raises(DataError, match="a time and a text"):
         as_posts(pd.DataFrame({"time": [START]}))
     with pytest.raises(DataError, match="not known before it was written"):
