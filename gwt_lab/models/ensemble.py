@@ -224,7 +224,7 @@ class EnsembleSignalGenerator:
             raise DataError(f"the model file holds a {content.get('generator')}: load it with its own class")
         try:
             documents = content["members"]
-            given = [None] * len(documents) if features is None else list(features)
+            given = _extractors(features, len(documents))
             members = [
                 QlibSignalGenerator.from_document(document, features=extractor)
                 for document, extractor in zip(documents, given, strict=True)
@@ -264,6 +264,14 @@ def _members(generators: Any) -> list[QlibSignalGenerator]:
     if not given:
         raise ConfigError("an ensemble needs at least one generator, got none")
     return given
+
+
+def _extractors(features: Any, n: int) -> list[Any]:
+    if features is None:
+        return [None] * n
+    if isinstance(features, (str, bytes)) or not isinstance(features, Sequence) or len(features) != n:
+        raise DataError(f"features must be a list of {n}, the extractor of each member or None, got {features!r}")
+    return list(features)
 
 
 def _weights(weights: Sequence[float] | None, n: int) -> np.ndarray:

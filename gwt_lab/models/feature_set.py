@@ -70,6 +70,8 @@ def feature_set(features: Any = None, *, as_qlib: bool = False) -> FeatureSet:
         return _alpha(tuple(ALPHA158_COLUMNS if features is None else features), as_qlib)
     if as_qlib:
         raise ConfigError("a qlib model is trained on Alpha158 through qlib's own loader: name columns of Alpha158")
+    if isinstance(features, type):
+        raise ConfigError(f"features must be an extractor and not its class: pass {features.__name__}()")
     if not hasattr(features, "extract") or not hasattr(features, "lookback"):
         raise ConfigError(
             f"features must be names of Alpha158 columns or an AlphaFeatureExtractor, got {type(features).__name__}"

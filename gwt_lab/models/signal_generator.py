@@ -382,7 +382,7 @@ def only_symbol(bars: Bars, symbol: str | None) -> str:
         if bars.n_symbols > 1:
             raise DataError(f"the bars have {bars.n_symbols} symbols: name the one that is wanted")
         return bars.symbols[0]
-    return bars.select(symbol).symbols[0]
+    return symbol if symbol in bars.symbols else bars.select(symbol).symbols[0]
 
 
 def _params(params: dict[str, Any], model: Any) -> LightGBMParams:

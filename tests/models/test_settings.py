@@ -1,12 +1,14 @@
 """A setting of the wrong kind or out of range is named before anything is computed."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.features.custom import AlphaFeatureExtractor
 from gwt_lab.market.bars import Bars
 from gwt_lab.models.drift import needs_retraining, population_stability, rolling_accuracy
 from gwt_lab.models.ensemble import EnsembleSignalGenerator
@@ -56,7 +58,7 @@ def test_settings_of_a_generator(setting: dict[str, object], message: str) -> No
         QlibSignalGenerator(**setting)  # type: ignore[arg-type]
 
 
-def test_numbers_of_numpy_are_taken_and_saved(bars: Bars, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_numbers_of_numpy_are_taken_and_saved(bars: Bars, tmp_path: Path) -> None:
     params = LightGBMParams(n_trees=np.int64(5), learning_rate=np.float32(0.5), lambda_l2=1)  # type: ignore[arg-type]
     assert [type(value) for value in (params.n_trees, params.learning_rate, params.lambda_l2)] == [int, float, float]
     generator = QlibSignalGenerator(features=COLUMNS, num_leaves=np.int32(7), n_estimators=np.int64(5))
@@ -69,6 +71,8 @@ def test_features_may_be_named_by_an_index_or_an_array(trained: QlibSignalGenera
     best = trained.importance().index[:2]
     for features in (best, best.to_numpy(), list(best)):
         assert QlibSignalGenerator(features=features).features.columns == tuple(best)
+    with pytest.raises(ConfigError, match=r"not its class: pass AlphaFeatureExtractor\(\)"):
+        QlibSignalGenerator(features=AlphaFeatureExtractor)
 
 
 @pytest.mark.parametrize("features", [None, COLUMNS])
@@ -90,13 +94,17 @@ def test_jobs_are_whole(bars: Bars, n_jobs: object) -> None:
         QlibSignalGenerator(features=COLUMNS, **SMALL).train(bars, n_jobs=n_jobs)  # type: ignore[arg-type]
 
 
-def test_members_and_weights_of_an_ensemble(bars: Bars, trained: QlibSignalGenerator) -> None:
+def test_members_and_weights_of_an_ensemble(bars: Bars, trained: QlibSignalGenerator, tmp_path: Path) -> None:
     for members in ("ab", [1, 2], None, trained, [EnsembleSignalGenerator([trained])]):
         with pytest.raises(ConfigError, match="generators must be a list of QlibSignalGenerator, got"):
             EnsembleSignalGenerator(members)  # type: ignore[arg-type]
     for weights in (["a", "b"], {"a": 1}, 0.5):
         with pytest.raises(ConfigError, match="weights must be 2 numbers, one a generator"):
             EnsembleSignalGenerator([trained, trained], weights)  # type: ignore[arg-type]
+    place = EnsembleSignalGenerator([trained, trained]).save_model(tmp_path / "e.json")
+    for features in ([None], "ab", 5):
+        with pytest.raises(DataError, match="features must be a list of 2, the extractor of each member"):
+            EnsembleSignalGenerator.load_model(place, features=features)
     with pytest.raises(ConfigError, match=r"threshold must lie between 0\.5 and 1, got 'x'"):
         EnsembleSignalGenerator([trained], threshold="x")  # type: ignore[arg-type]
     pair = EnsembleSignalGenerator([trained, trained])
