@@ -8,7 +8,7 @@ import sys
 from benchmarks.timing import keep
 
 EVERYDAY = ("data_layer", "sweep_w1_w2", "portfolio_w3_w4", "alpha158")
-BY_NAME = (*EVERYDAY, "walk_forward", "install")
+BY_NAME = (*EVERYDAY, "walk_forward", "beside", "install")
 
 
 def main() -> int:

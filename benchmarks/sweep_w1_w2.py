@@ -186,6 +186,32 @@ def _peak_mb(body: str) -> float:
     return float(done.stdout.split()[-1]) / 1024
 
 
+def _growth_mb(tiny: str, body: str) -> float:
+    """Return what `body` adds to the peak memory of a process that has imported and compiled all for `tiny`."""
+    code = (
+        f"from benchmarks import sweep_w1_w2 as b\nmade = b.market(1, 10_000)\n{tiny}\n"
+        "status = lambda key: int(next(x for x in open('/proc/self/status') if x.startswith(key)).split()[1])\n"
+        "before = status('VmRSS')\nopen('/proc/self/clear_refs', 'w').write('5')\n"
+        f"{body}\nprint((status('VmHWM') - before) / 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def _w1_memory() -> list[Figure]:
+    small, pairs = "b.market(1, 300), b.W1_PAIRS[:2]", "made, b.W1_PAIRS"
+    theirs = _growth_mb(f"b.peer({small}, 2)", f"b.peer({pairs}, b.CHUNK_W1)")
+    ours = _growth_mb(
+        "bars = b.bars_of(made)\nb.by_sweep(b.bars_of(b.market(1, 300)), b.W1_PAIRS[:2], 2)",
+        "b.by_sweep(bars, b.W1_PAIRS, 2)",
+    )
+    return [
+        Figure("W1 vectorbt, peak memory above the process", theirs, "MB", "", 1, f"{CHUNK_W1} combinations at a time"),
+        Figure("W1 sweep, peak memory above the process", ours, "MB", "", 1, "2 threads, ledger on"),
+        Figure("W1 sweep over vectorbt, memory", ours / theirs, "x", "<= 0.2", 1),
+    ]
+
+
 def w1(rounds: int = 15) -> list[Figure]:
     """One asset, 10,000 bars, 1,000 combinations."""
     made, work = market(1, 10_000), 10_000 * 1000
@@ -211,7 +237,7 @@ def w1(rounds: int = 15) -> list[Figure]:
     )
     figures += [Figure(f"W1 {name}", taken[a][0] / taken[b][0], "x", goal, rounds) for name, a, b, goal in ratios]
     beside = 1e3 * (taken["sweep, 2 threads"][0] - taken["fused, 2 threads"][0])
-    return [*figures, Figure("W1 sweep beside the kernel", beside, "ms", "<= 8", rounds)]
+    return [*figures, Figure("W1 sweep beside the kernel", beside, "ms", "<= 8", rounds), *_w1_memory()]
 
 
 def w2(rounds: int = 3) -> list[Figure]:

@@ -33,6 +33,22 @@ _PUBLIC = {
     "alpha158": "gwt_lab.features.alpha158",
     "Alpha158Stream": "gwt_lab.features.alpha158_stream",
     "alpha360": "gwt_lab.features.alpha360",
+    "AlphaFeatureExtractor": "gwt_lab.features.custom",
+    "custom_feature": "gwt_lab.features.custom",
+    "price_acceleration": "gwt_lab.features.custom",
+    "volume_surge": "gwt_lab.features.custom",
+    "AsOfTable": "gwt_lab.features.as_of",
+    "SentimentTable": "gwt_lab.features.sentiment",
+    "score_posts": "gwt_lab.features.sentiment",
+    "onchain_table": "gwt_lab.features.onchain",
+    # data that become known at times of their own
+    "as_posts": "gwt_lab.data.posts",
+    "read_posts": "gwt_lab.data.posts",
+    "PostFeed": "gwt_lab.data.posts",
+    "as_onchain": "gwt_lab.data.onchain",
+    "read_onchain": "gwt_lab.data.onchain",
+    "OnchainApi": "gwt_lab.data.onchain",
+    "AddressFeed": "gwt_lab.data.onchain",
     # backtest, promotion, live
     "Bundle": "gwt_lab.promotion.bundle",
     "PaperBroker": "gwt_lab.live.paper",
@@ -80,8 +96,6 @@ _PUBLIC = {
     "plot_contributions": "gwt_lab.models.plots",
     "plot_importance": "gwt_lab.models.plots",
     "plot_rolling_accuracy": "gwt_lab.models.plots",
-    "AlphaFeatureExtractor": "gwt_lab.features.custom",
-    "custom_feature": "gwt_lab.features.custom",
     # execution
     "ExecutionEnvironment": "gwt_lab.execution.env",
     "ExecutionVecEnv": "gwt_lab.execution.sb3",
@@ -117,6 +131,13 @@ if TYPE_CHECKING:
     from gwt_lab.data.catalog import Catalog as Catalog
     from gwt_lab.data.download import download_bars as download_bars
     from gwt_lab.data.load import load_bars as load_bars
+    from gwt_lab.data.onchain import AddressFeed as AddressFeed
+    from gwt_lab.data.onchain import OnchainApi as OnchainApi
+    from gwt_lab.data.onchain import as_onchain as as_onchain
+    from gwt_lab.data.onchain import read_onchain as read_onchain
+    from gwt_lab.data.posts import PostFeed as PostFeed
+    from gwt_lab.data.posts import as_posts as as_posts
+    from gwt_lab.data.posts import read_posts as read_posts
     from gwt_lab.data.qlib_adapter import QlibDataAdapter as QlibDataAdapter
     from gwt_lab.data.qlib_export import export_qlib as export_qlib
     from gwt_lab.data.quality import check_bars as check_bars
@@ -131,8 +152,14 @@ if TYPE_CHECKING:
     from gwt_lab.features.alpha158 import alpha158 as alpha158
     from gwt_lab.features.alpha158_stream import Alpha158Stream as Alpha158Stream
     from gwt_lab.features.alpha360 import alpha360 as alpha360
+    from gwt_lab.features.as_of import AsOfTable as AsOfTable
     from gwt_lab.features.custom import AlphaFeatureExtractor as AlphaFeatureExtractor
     from gwt_lab.features.custom import custom_feature as custom_feature
+    from gwt_lab.features.custom import price_acceleration as price_acceleration
+    from gwt_lab.features.custom import volume_surge as volume_surge
+    from gwt_lab.features.onchain import onchain_table as onchain_table
+    from gwt_lab.features.sentiment import SentimentTable as SentimentTable
+    from gwt_lab.features.sentiment import score_posts as score_posts
     from gwt_lab.graph.features import graph_features as graph_features
     from gwt_lab.graph.market_graph import MarketGraph as MarketGraph
     from gwt_lab.graph.store import NetworkXGraphStore as NetworkXGraphStore

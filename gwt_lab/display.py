@@ -27,7 +27,7 @@ def number(value: float, digits: int = 4) -> str:
 
 def percent(fraction: float, digits: int = 2) -> str:
     """Return a fraction as percent, an en dash for NaN."""
-    return "–" if fraction is None or fraction != fraction else f"{100 * fraction:.{digits}f} %"
+    return "–" if fraction is None or fraction != fraction else f"{100 * fraction:z.{digits}f} %"
 
 
 def table_html(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

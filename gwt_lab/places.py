@@ -19,13 +19,13 @@ def data_folder() -> Path:
         if (folder / "gwt_lab" / "__init__.py").is_file() and (folder / "pyproject.toml").is_file():
             return folder / "data"
     home = os.environ.get("GWT_HOME")
-    return Path(home) / "data" if home else here / "data"
+    return Path(home).expanduser() / "data" if home else here / "data"
 
 
 def place(name: str) -> Path:
     """Return where `name` lies, such as "runs": the folder that `GWT_RUNS` names, else `data/runs`."""
     named = os.environ.get(f"GWT_{name.upper()}")
-    return Path(named) if named else data_folder() / name
+    return Path(named).expanduser() if named else data_folder() / name
 
 
 @contextmanager

@@ -67,3 +67,9 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         assert not target.exists()
     assert [path.name for path in target.iterdir()] == ["file"]
     assert [path.name for path in target.parent.iterdir()] == ["run"]
+
+
+def test_a_home_is_written_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GWT_LEDGER", "~/mine/ledger")
+    assert place("ledger") == tmp_path / "mine" / "ledger"

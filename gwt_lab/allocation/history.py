@@ -17,6 +17,7 @@ __all__ = ["Estimates", "History", "NoSolution", "estimate", "read_history"]
 
 _SMALLEST = 1e-100  # of a variance
 _LARGEST = 1e50  # of a return: shrinkage takes fourth powers
+_LONG, _STEEP = 20, 0.5  # rows, and the median of a table, from which on it is taken for prices
 _SINGULAR = 1e-10  # smallest eigenvalue as a share of the largest
 
 
@@ -88,7 +89,7 @@ def read_history(data: Any) -> History:
     Raises
     ------
     DataError
-        If it is neither, holds text, or an asset comes twice or is called "cash".
+        If it is neither, holds text or prices, or an asset comes twice or is called "cash".
     """
     if isinstance(data, Bars):
         close = data.close
@@ -105,8 +106,19 @@ def read_history(data: Any) -> History:
     if isinstance(data.columns, pd.MultiIndex):
         raise DataError("returns must have one level of columns, the assets; got two or more")
     values = data.to_numpy(dtype=np.float64, na_value=np.nan)
+    _refuse_prices(values)
     priced = np.isfinite(values[-1]) if len(values) else np.zeros(values.shape[1], dtype=bool)
     return _checked(tuple(map(str, data.columns)), values, priced)
+
+
+def _refuse_prices(values: np.ndarray) -> None:
+    """Refuse a table whose every value is above 0 and mostly above a half: no market rises like that for long."""
+    known = values[np.isfinite(values)]
+    if len(values) >= _LONG and len(known) and known.min() > 0 and np.median(known) > _STEEP:
+        raise DataError(
+            f"the history looks like prices: all of it is above 0, the middle {np.median(known):.6g}; pass Bars, or "
+            f"simple returns, prices.pct_change()"
+        )
 
 
 def _checked(names: tuple[str, ...], returns: np.ndarray, priced: np.ndarray) -> History:
@@ -130,7 +142,10 @@ def by_asset(values: Any, names: tuple[str, ...], what: str, *, default: float) 
     DataError
         If a value is infinite.
     """
-    given = {str(name): float(value) for name, value in dict(values).items() if str(name) != CASH}
+    try:
+        given = {str(name): float(value) for name, value in dict(values).items() if str(name) != CASH}
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be a mapping or Series from assets to numbers: {error}") from error
     unknown = sorted(set(given) - set(names))
     if unknown:
         raise ShapeError(f"{what} name {', '.join(unknown[:5])}, of which there is no history; add a column or drop it")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gwt_lab.allocation.history import Estimates, History, NoSolution, by_asset, estimate, read_history
 from gwt_lab.allocation.result import Allocation, Fallback
-from gwt_lab.allocation.settings import CASH, AllocationSettings, chain_of
+from gwt_lab.allocation.settings import CASH, AllocationSettings, chain_of, settings_of
 from gwt_lab.allocation.solver import SOLVED, Problem, require_skfolio, solve
 from gwt_lab.allocation.turnover import capped_shares, cut_turnover, shrink_trades, within_gross
 from gwt_lab.errors import ConfigError
@@ -69,13 +69,13 @@ def optimize_portfolio(
     ConfigError
         If a setting is unknown or out of range.
     DataError
-        If the history is no table of numbers with different assets.
+        If the history is no table of numbers with different assets, or holds prices.
     ShapeError
         If `previous` or `expected_returns` name an asset without history.
     MissingExtraError
         If skfolio is not installed and the method, or one it may fall back to, needs it.
     """
-    chosen = (settings or AllocationSettings()).changed(changes)
+    chosen = settings_of(settings, changes)
     known = read_history(history)
     held = None
     if previous is not None:
@@ -265,7 +265,7 @@ def _limited(target: np.ndarray, task: _Task, notes: list[str]) -> np.ndarray:
         )
         weights = within_gross(shrunk, target, gross)
     if settings.max_turnover is not None:
-        cut = cut_turnover(weights, previous, settings.max_turnover, low, high, gross)
+        cut = cut_turnover(weights, previous, settings.max_turnover, low, high, gross=gross, net=task.invested)
         if cut is not weights:
             wanted = np.abs(weights - previous).sum()
             notes.append(f"turnover {wanted:.4g} was wanted, {np.abs(cut - previous).sum():.4g} is made (max_turnover)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -54,6 +55,13 @@ class Allocation:
     expected: Mapping[str, float]
     notes: tuple[str, ...]
     diagnostics: Mapping[str, Any]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {name: dict(getattr(self, name)) for name in ("expected", "diagnostics")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        frozen = {name: MappingProxyType(state[name]) for name in ("expected", "diagnostics")}
+        self.__dict__.update(state | frozen)
 
     @property
     def cash(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -99,6 +100,8 @@ class AllocationSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ConfigError(f"{name} must be a whole number, {least} or more; got {value!r}")
+        if not isinstance(self.long_only, (bool, np.bool_)):
+            raise ConfigError(f"long_only must be True or False, got {self.long_only!r}")
         if not self.long_only and self.max_gross < 1 - self.cash:
             raise ConfigError(
                 f"max_gross must be at least the invested share {1 - self.cash:g}, got {self.max_gross:g}; raise it or "
@@ -106,8 +109,9 @@ class AllocationSettings:
             )
         if self.shrinkage not in SHRINKAGES:
             raise ConfigError(f"shrinkage must be one of {', '.join(map(str, SHRINKAGES))}; got {self.shrinkage!r}")
-        if isinstance(self.fallbacks, str):
-            raise ConfigError(f"fallbacks must be a tuple of methods, got the text {self.fallbacks!r}")
+        if isinstance(self.fallbacks, str) or not isinstance(self.fallbacks, Iterable):
+            kind = "the text " if isinstance(self.fallbacks, str) else ""
+            raise ConfigError(f"fallbacks must be a tuple of methods, got {kind}{self.fallbacks!r}")
         object.__setattr__(self, "fallbacks", tuple(known_method(name) for name in self.fallbacks))
 
     def changed(self, changes: dict[str, Any]) -> AllocationSettings:
@@ -119,6 +123,15 @@ class AllocationSettings:
                 hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
                 raise ConfigError(f"an allocation has no setting {name!r}{hint}")
         return replace(self, **changes) if changes else self
+
+
+def settings_of(settings: Any, changes: dict[str, Any]) -> AllocationSettings:
+    """Return the settings that a caller gave, or the plain ones, with some replaced."""
+    if settings is not None and not isinstance(settings, AllocationSettings):
+        raise ConfigError(
+            f"settings must be AllocationSettings, got {type(settings).__name__}: give single ones by name, cash=0.1"
+        )
+    return (settings or AllocationSettings()).changed(changes)
 
 
 def _between(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError
 from gwt_lab.market.time import timeframe_ns
+from gwt_lab.validation.sharpe import is_number
 
 __all__ = ["hold_between", "no_trade_band", "rank_weights", "rebalance_rows", "threshold_weights", "volatility_target"]
 
@@ -36,26 +37,53 @@ def rebalance_rows(index: pd.DatetimeIndex, timeframe: str, every: int) -> np.nd
     ------
     ConfigError
         If `every` is not a whole number of bars.
+    ShapeError
+        If the index holds no times.
     """
+    if not isinstance(index, pd.DatetimeIndex):
+        raise ShapeError(f"rows must have open times as index, got a {type(index).__name__}: set the index of the bars")
     if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
         raise ConfigError(f"rebalance must be a whole number of bars, 1 or more, or None; got {every!r}")
-    mask: np.ndarray = (index.asi8 // timeframe_ns(timeframe)) % every == 0
+    mask: np.ndarray = (index.as_unit("ns").asi8 // timeframe_ns(timeframe)) % every == 0
     return mask
 
 
 def hold_between(weights: pd.DataFrame, timeframe: str, every: int) -> pd.DataFrame:
-    """Return the weights with every row off the rebalance grid set to NaN, which means hold."""
+    """Return the weights with every row off the rebalance grid set to NaN, which means hold.
+
+    Parameters
+    ----------
+    weights : DataFrame of shape (n_times, n_symbols)
+        Target weights; the index are open times.
+    timeframe : str
+        Length of a bar.
+    every : int
+        Bars between two rebalances, counted from 1970, so that the rows are the same wherever the data begins.
+
+    Returns
+    -------
+    DataFrame of shape (n_times, n_symbols)
+
+    Raises
+    ------
+    ShapeError
+        If the weights are no frame with times.
+    ConfigError
+        If `every` is not a whole number of bars.
+    """
+    if not isinstance(weights, pd.DataFrame):
+        raise ShapeError(f"weights must be a DataFrame with open times as index, got {type(weights).__name__}")
     rows = rebalance_rows(weights.index, timeframe, every)[:, None]
     return weights.where(np.broadcast_to(rows, weights.shape))
 
 
-def rank_weights(forecast: Any, *, long_only: bool = False, share: float = 0.5) -> np.ndarray:
+def rank_weights(forecast: Any, *, long_only: bool = False, share: float = 0.5) -> Any:
     """Return equal weights for the best forecasts, and their negatives for the worst; absolute weights sum to 1.
 
     Parameters
     ----------
-    forecast : array_like of shape (n_times, n_symbols)
-        Higher is better; NaN is not ranked and gets weight 0 in a row where others are ranked.
+    forecast : array_like or DataFrame of shape (n_times, n_symbols)
+        Higher is better; what is not finite is not ranked and gets weight 0 in a row where others are ranked.
     long_only : bool
         Leave out the short side.
     share : float
@@ -63,17 +91,20 @@ def rank_weights(forecast: Any, *, long_only: bool = False, share: float = 0.5) 
 
     Returns
     -------
-    ndarray of shape (n_times, n_symbols)
-        NaN (hold) in rows with fewer than two forecasts. Equal forecasts keep the order of the columns.
+    ndarray or DataFrame of shape (n_times, n_symbols)
+        As `forecast` came. NaN (hold) in rows with fewer than two forecasts. Equal forecasts keep the order of the
+        columns.
 
     Raises
     ------
     ConfigError
         If `share` is out of range.
+    ShapeError
+        If there are not two dimensions.
     """
-    if not 0 < share <= (1.0 if long_only else 0.5):
+    if not (is_number(share) and 0 < share <= (1.0 if long_only else 0.5)):
         raise ConfigError(f"share must be above 0 and at most {1.0 if long_only else 0.5}, got {share}")
-    scores = np.asarray(forecast, dtype=np.float64)
+    scores = _array(forecast, "forecast")
     weights = np.full(scores.shape, np.nan)
     for row, values in enumerate(scores):
         ranked = np.flatnonzero(np.isfinite(values))
@@ -85,7 +116,7 @@ def rank_weights(forecast: Any, *, long_only: bool = False, share: float = 0.5) 
         weights[row, order[:count]] = 1.0 / count if long_only else 0.5 / count
         if not long_only:
             weights[row, order[len(order) - count :]] = -0.5 / count
-    return weights
+    return _as_given(weights, forecast)
 
 
 def threshold_weights(
@@ -117,9 +148,9 @@ def threshold_weights(
     DataError
         If a forecast is no probability.
     """
-    if not 0.5 <= threshold < 1:
+    if not (is_number(threshold) and 0.5 <= threshold < 1):
         raise ConfigError(f"threshold must be at least 0.5 and below 1, got {threshold}")
-    if not 0 < max_position_weight <= 1:
+    if not (is_number(max_position_weight) and 0 < max_position_weight <= 1):
         raise ConfigError(f"max_position_weight must be above 0 and at most 1, got {max_position_weight}")
     values = _table(forecast, "forecast")
     known = ~np.isnan(values)
@@ -170,7 +201,7 @@ def volatility_target(weights: Any, returns: Any, *, target: float, window: int,
     -----
     The volatility is the sample standard deviation (ddof 1) of ``returns[t - window + 1 : t + 1] @ weights[t]``.
     """
-    if not target > 0 or not max_gross > 0 or np.isinf(target):
+    if not (is_number(target) and target > 0 and isinstance(max_gross, (int, float)) and max_gross > 0):
         raise ConfigError(f"target and max_gross must be above 0, got {target} and {max_gross}")
     if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 2:
         raise ConfigError(f"window must be a whole number of bars, 2 or more; got {window!r}")
@@ -222,7 +253,7 @@ def no_trade_band(weights: Any, *, band: float, returns: Any = None, to_edge: bo
     Nothing is held before the first row. The result depends on all rows before: a live clock must start from what is
     held.
     """
-    if not 0 <= band < np.inf:
+    if not (is_number(band) and band >= 0):
         raise ConfigError(f"band must be at least 0 and finite, got {band}")
     if returns is None:
         wanted = _table(weights, "weights")
@@ -244,10 +275,18 @@ def no_trade_band(weights: Any, *, band: float, returns: Any = None, to_edge: bo
     return _as_given(traded, weights)
 
 
-def _table(values: Any, name: str) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
+def _array(values: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{name} must be numbers, one row a bar and one column a symbol: {error}") from error
     if array.ndim != 2:
         raise ShapeError(f"{name} must have shape (n_times, n_symbols), got {array.shape}")
+    return array
+
+
+def _table(values: Any, name: str) -> np.ndarray:
+    array = _array(values, name)
     if np.isinf(array).any():
         raise DataError(
             f"{name} must be finite or NaN, got an infinite value in row {np.argwhere(np.isinf(array))[0][0]}"

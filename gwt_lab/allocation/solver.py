@@ -103,18 +103,24 @@ def solve(method: str, problem: Problem, settings: AllocationSettings) -> np.nda
             except MissingExtraError:
                 raise
             except Exception as error:  # whatever a solver or skfolio raises: a live cycle goes on with the next method
-                raise NoSolution(f"{type(error).__name__}: {_first_sentence(error)}") from error
+                raise NoSolution(_reason(error, method, problem, settings)) from error
         if not any("may be inaccurate" in str(warning.message) for warning in said):
             weights = np.asarray(model.weights_, dtype=np.float64)
             _check(weights, problem)
             return weights
         if time.perf_counter() - started > settings.time_limit:
             break
-    raise NoSolution(f"{settings.solver} stopped before it was sure (time limit {settings.time_limit:g} s)")
+    late = time.perf_counter() - started > settings.time_limit
+    why = f" at its time limit of {settings.time_limit:g} s" if late else ""
+    raise NoSolution(f"{settings.solver} stopped before it was sure{why}")
 
 
-def _first_sentence(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].split(". ")[0][:200]
+def _reason(error: Exception, method: str, problem: Problem, settings: AllocationSettings) -> str:
+    said = f"{type(error).__name__}: {str(error).strip().split(chr(10))[0].split('. ')[0][:200]}"
+    limits = [name for name, counts in (("shorts", problem.short > 0), ("costs", settings.costs > 0)) if counts]
+    if method == "max_sharpe" and limits:
+        return f"{said}; with {' and '.join(limits)} perhaps no portfolio is expected to earn more than 0 a bar"
+    return said
 
 
 def _check(weights: np.ndarray, problem: Problem) -> None:

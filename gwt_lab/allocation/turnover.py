@@ -86,7 +86,14 @@ def shrink_trades(
 
 
 def cut_turnover(
-    target: np.ndarray, previous: np.ndarray, most: float, low: np.ndarray, high: np.ndarray, gross: float
+    target: np.ndarray,
+    previous: np.ndarray,
+    most: float,
+    low: np.ndarray,
+    high: np.ndarray,
+    *,
+    gross: float,
+    net: float,
 ) -> np.ndarray:
     """Return the point on the way from what is held to `target` that the turnover limit reaches.
 
@@ -98,8 +105,8 @@ def cut_turnover(
         Largest sum of absolute changes.
     low, high : ndarray of shape (n_assets,)
         Bounds of the weights. What is held beyond them is brought back first, whatever the limit says.
-    gross : float
-        Largest sum of absolute weights.
+    gross, net : float
+        Largest sum of absolute weights, and of weights.
 
     Returns
     -------
@@ -107,9 +114,9 @@ def cut_turnover(
         Within all bounds if `target` is. The sum may lie between those of `previous` and `target`: the rest is cash.
     """
     start = np.clip(previous, low, high)
-    size = np.abs(start).sum()
-    if size > gross + _ROUNDING:
-        start = start * (gross / size)
+    size, total = float(np.abs(start).sum()), float(start.sum())
+    if size > gross + _ROUNDING or total > net + _ROUNDING:
+        start = start * min(gross / size, net / total if total > net else 1.0) + 0.0  # no -0
     left = max(most - np.abs(start - previous).sum(), 0.0)
     way = np.abs(target - start).sum()
     if way <= left:

@@ -12,7 +12,7 @@ import pandas as pd
 from gwt_lab.allocation.history import History
 from gwt_lab.allocation.optimize import allocate
 from gwt_lab.allocation.result import Allocation
-from gwt_lab.allocation.settings import CASH, AllocationSettings, known_method
+from gwt_lab.allocation.settings import CASH, AllocationSettings, known_method, settings_of
 from gwt_lab.allocation.signal_rules import rebalance_rows
 from gwt_lab.errors import ConfigError, DataError, ShapeError
 from gwt_lab.market.as_bars import as_bars
@@ -37,7 +37,7 @@ def walk_forward_weights(
     Parameters
     ----------
     bars : Bars, or whatever `as_bars` takes
-        Prices; the closes count.
+        Prices; the closes count. Of closes alone: ``as_bars(closes, price="close")``.
     method : str
         As in :func:`~gwt_lab.allocation.optimize.optimize_portfolio`.
     window : int
@@ -77,7 +77,7 @@ def walk_forward_weights(
     rows = rebalance_rows(market.index, market.timeframe, every)
     if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 2:
         raise ConfigError(f"window must be a whole number of bars, 2 or more; got {window!r}")
-    chosen = (settings or AllocationSettings()).changed(given)
+    chosen = settings_of(settings, given)
     if CASH in market.symbols:
         raise DataError(f"a symbol is called {CASH!r}, the name of what is not invested; rename it")
     forecast = None if expected_returns is None else _aligned(expected_returns, market.index, market.symbols)

@@ -182,6 +182,11 @@ class AccountPaths:
         by_account = np.add.reduceat(gross, self.simulation.layout.first[:-1], axis=1)
         return self._by_account(by_account.mean(axis=0), "exposure")
 
+    def time_in_market(self) -> Any:
+        """Return the part of the bars at whose close the account holds anything, as a fraction."""
+        held = np.logical_or.reduceat(self.amounts != 0.0, self.simulation.layout.first[:-1], axis=1)
+        return self._by_account(held.mean(axis=0), "time_in_market")
+
     @property
     def _year(self) -> float:
         return bars_per_year(self.bars.timeframe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,10 @@ _TRANSLATED = {
     "take_profit": "tp_stop",
     "td_stop": "time_stop",
 }
+_TOLD = {
+    "stop_exit_price": {"stoplimit": "at their price, beyond it at the open", "stopmarket": "with slippage"},
+    "delisting": {"hold": "kept at the last price", "close": "closed at the last price"},
+}
 # what from_weights has not
 _OF_SIGNALS = {"sl_stop", "tp_stop", "limit", "cash_sharing", "group_by"}
 
@@ -43,24 +48,27 @@ class Assumptions:
     ----------
     rules : FillRules
         When, how and at what cost orders are filled.
-    init_cash : float
-        Quote currency of each account.
+    init_cash : float, or (float, float)
+        Quote currency of each account; the least and the most where they differ.
     shared : bool
         Whether several symbols trade from one account.
     rebalance : int, float or None
         Bars between two rebalances, or the drift that triggers one; None trades at every row that holds a weight.
     notes : tuple of str
         What else was seen, such as stops or symbols that end early.
+    weights : bool
+        Whether the account trades to target weights.
     band : bool
         Whether the result is told with what the other views of ambiguous bars would have made of it.
     """
 
     rules: FillRules
-    init_cash: float
+    init_cash: float | tuple[float, float]
     shared: bool = False
     rebalance: float | None = None
     notes: tuple[str, ...] = ()
     band: bool = False
+    weights: bool = False
 
     @property
     def price(self) -> str:
@@ -74,7 +82,9 @@ class Assumptions:
 
     def __str__(self) -> str:
         parts = [self.rules.describe()]
-        parts.append(f"cash {self.init_cash:,.0f} " + ("shared by all symbols" if self.shared else "for each column"))
+        least, most = self.init_cash if isinstance(self.init_cash, tuple) else (self.init_cash,) * 2
+        cash = f"cash {least:,.0f} " if least == most else f"cash {least:,.0f} to {most:,.0f} "
+        parts.append(cash + ("shared by all symbols" if self.shared else "for each column"))
         if self.rebalance is not None:
             drift = isinstance(self.rebalance, float) and self.rebalance < 1
             parts.append(
@@ -82,12 +92,13 @@ class Assumptions:
                 if drift
                 else f"rebalanced every {self.rebalance:g} bars"
             )
-        elif self.shared and "target" in self.rules.size_type:
+        elif self.weights:
             parts.append("rebalanced at every row with a weight")
         parts.append("a bar without a price does not trade and keeps its last price")
-        if self.rules.leverage == 1 and self.rules.direction != "longonly":
-            parts.append("no interest on shorts")
-        notes = [note.replace("{ambiguity}", self.rules.ambiguity) for note in self.notes]
+        told = {"ambiguity": self.rules.ambiguity, "limit_bars": str(self.rules.limit_bars)} | {
+            name: words[getattr(self.rules, name)] for name, words in _TOLD.items()
+        }
+        notes = [re.sub(r"\{(\w+)\}", lambda found: told[found[1]], note) for note in self.notes]
         return "; ".join([*parts, *notes])
 
 
@@ -127,6 +138,8 @@ def rules_of(given: dict[str, Any], *, price: Any, fees: float, slippage: float,
         raise ConfigError("give costs= or fixed_fees, maker_fees, impact, fee_tiers, not both")
     if costs is not None and (fees, slippage) != (0.001, 0.0005):
         raise ConfigError(f"give costs= or fees and slippage, not both: got costs= and {fees}, {slippage}")
+    if costs is not None and not isinstance(costs, CostModel):
+        raise ConfigError(f"costs must be a CostModel(fees, slippage, ...), got {type(costs).__name__}")
     model = costs or CostModel(fees, slippage, fixed, maker_fees=maker, impact=impact, fee_tiers=tiers)
     where = price if isinstance(price, str) else "given"
     if where == "given" and isinstance(price, str):

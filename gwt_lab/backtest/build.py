@@ -14,15 +14,17 @@ from gwt_lab.backtest.inputs import (
     aligned_numbers,
     aligned_signals,
     bars_of,
+    by_label,
     feed_of,
+    floats,
     layout_of,
 )
 from gwt_lab.backtest.simulation import Simulation
-from gwt_lab.errors import ConfigError, ShapeError
-from gwt_lab.market.account import Plan
+from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.market.account import Feed, Plan
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.orders import DIRECTION, LONG_ONLY, SHORT_ONLY
-from gwt_lab.market.rules import FillRules
+from gwt_lab.market.rules import FillRules, refuse_bad_stops
 from gwt_lab.market.time import utc_index
 
 __all__ = [
@@ -76,6 +78,7 @@ def signals_simulation(
     setting: Setting,
 ) -> Simulation:
     """Return the simulation of entries and exits; see `Portfolio.from_signals`."""
+    _refuse_lone_trail(rules, numbers)
     market = bars_of(bars, setting.price)
     given = {name: aligned_signals(data, market, name) for name, data in signals.items() if data is not None}
     if not given:
@@ -96,6 +99,7 @@ def orders_simulation(
     setting: Setting,
 ) -> Simulation:
     """Return the simulation of orders; see `Portfolio.from_orders`."""
+    _refuse_lone_trail(rules, numbers)
     market = bars_of(bars, setting.price)
     size = numbers["size"]
     columns = market.close.columns
@@ -132,7 +136,7 @@ def weights_simulation(
     market = bars_of(bars, setting.price)
     targets = aligned_weights(weights, market)
     number = isinstance(rebalance, (int, float, np.number)) and not isinstance(rebalance, bool)
-    if rebalance is not None and not (number and rebalance > 0):
+    if rebalance is not None and not (number and 0 < rebalance < np.inf):
         raise ConfigError(f"rebalance must be a whole number of bars or a drift between 0 and 1, got {rebalance!r}")
     active, drift = _ALL_ROWS, 0.0
     if rebalance is not None and rebalance >= 1:
@@ -142,9 +146,56 @@ def weights_simulation(
     elif rebalance is not None:
         drift, targets = float(rebalance), targets.ffill()
     layout, order = layout_of(market.close.columns, market, share=True)
-    aligned = _aligned({}, market, layout.columns, order) | {"size": targets.to_numpy(dtype=np.float64)}
+    # pandas copies what is shared before it writes, so that later changes of the user's frame are not seen here
+    targets = targets.copy(deep=False)
+    size = targets.to_numpy(dtype=np.float64)
+    aligned = _aligned({}, market, layout.columns, order) | {"size": size}
     simulation = _simulation(market, None, aligned, rules, layout, setting)
-    return replace(simulation, plan=simulation.plan._replace(drift=drift, active=active))
+    rows = np.flatnonzero(active) if len(active) else np.arange(market.n_times)
+    notes = simulation.notes + _weight_notes(size, rows, market.index, rules.leverage)
+    plan = simulation.plan._replace(drift=drift, active=active)
+    return replace(simulation, plan=plan, notes=notes, weights=targets)
+
+
+def _weight_notes(
+    weights: np.ndarray, rows: np.ndarray, index: pd.DatetimeIndex, leverage: float
+) -> tuple[str, ...]:  # fmt: skip
+    """Return notes on weights that add up to more than the account can pay, or that never trade.
+
+    Proceeds of shorts pay unless positions are borrowed.
+
+    Raises
+    ------
+    DataError
+        If one is infinite.
+    """
+    counted = weights[rows] if len(rows) < len(weights) else weights
+    counted = counted if leverage == 1.0 else np.abs(counted)
+    total = counted @ np.ones(weights.shape[1])
+    partly = np.flatnonzero(np.isnan(total))
+    total[partly] = np.nansum(counted[partly], axis=1)
+    if not np.isfinite(total).all():
+        raise DataError("weights must be numbers or NaN (hold), got an infinite one")
+    heavy = total > leverage * (1.0 + 1e-6)
+    if len(rows) < len(weights) and np.isnan(counted).all() and not np.isnan(weights).all():
+        first = f"the first at {index[rows[0]]}" if len(rows) else "none among these bars"
+        return (
+            f"WARNING: no weight lies at a bar that trades ({first}; they are counted from 1970): nothing is traded",
+        )
+    if not heavy.any():
+        return ()
+    most = int(np.argmax(total))
+    return (
+        f"WARNING: weights add up to more than {100 * leverage:g} % of the account in {heavy.sum():,} rows (to "
+        f"{100 * total[most]:.4g} % at {index[rows[most]]}); what the cash cannot pay is not bought",
+    )
+
+
+def _refuse_lone_trail(rules: FillRules, numbers: dict[str, Any]) -> None:
+    if rules.sl_trail and numbers.get("sl_stop") is None:
+        raise ConfigError(
+            "sl_trail=True trails the stop loss at the distance sl_stop, which is not given: add sl_stop=0.05"
+        )
 
 
 def _aligned(numbers: dict[str, Any], market: Bars, columns: pd.Index, order: np.ndarray) -> dict[str, np.ndarray]:
@@ -165,8 +216,7 @@ def _simulation(
 ) -> Simulation:
     arrays = {name: numbers[name] for name in _NUMBERS[1:]}
     for name, values in arrays.items():
-        if (values < 0).any() or np.isinf(values).any():
-            raise ConfigError(f"{name} must be a fraction from 0 on or NaN (none), got {np.nanmin(values)}")
+        refuse_bad_stops(name, values)
     size = numbers["size"]
     if codes is not None and (size < 0).any():
         raise ConfigError("size must not be negative: signals say the direction (short_entries, direction='both')")
@@ -179,7 +229,9 @@ def _simulation(
         active=_ALL_ROWS,
         **{name: _readonly(values) for name, values in arrays.items()},
     )
-    notes = _notes(feed.last_row, market, rules, arrays)
+    notes = _notes(feed, market, arrays)
+    if rules.leverage == 1 and (rules.direction != "longonly" or (codes is not None and (codes & _SHORT).any())):
+        notes = ("no interest on shorts", *notes)
     return Simulation(market, feed, plan, rules, layout, _cash_of(setting.init_cash, layout), notes)
 
 
@@ -190,8 +242,9 @@ def _readonly(values: np.ndarray) -> np.ndarray:
 
 
 def _cash_of(init_cash: Any, layout: Layout) -> np.ndarray:
+    labelled = by_label(init_cash, layout.accounts, "init_cash")
     try:
-        cash = np.asarray(init_cash, dtype=np.float64)
+        cash = np.asarray(labelled, dtype=np.float64)
     except (TypeError, ValueError):
         raise ConfigError(f"init_cash must be a number of quote currency, got {init_cash!r}") from None
     if cash.ndim == 0:
@@ -203,15 +256,18 @@ def _cash_of(init_cash: Any, layout: Layout) -> np.ndarray:
     return cash
 
 
-def _notes(last_row: np.ndarray, market: Bars, rules: FillRules, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+def _notes(feed: Feed, market: Bars, arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Return what else to know; names in braces are told by `Assumptions` as the rules are."""
     notes = []
     if any(not np.isnan(arrays[name]).all() for name in ("sl_stop", "tp_stop")):
-        told = "at their price, beyond it at the open" if rules.stop_exit_price == "stoplimit" else "with slippage"
-        notes.append(f"stops fill {told}; a bar that holds both counts as {{ambiguity}}")
-    ended = [market.symbols[j] for j in np.flatnonzero(last_row >= 0)]
+        notes.append("stops fill {stop_exit_price}; a bar that holds both counts as {ambiguity}")
+    if not np.isnan(arrays["limit"]).all():
+        notes.append("entries rest at their limits for {limit_bars} bars")
+    if feed.funding_open.any() or feed.funding_inside.any():
+        notes.append("funding is paid at its times")
+    ended = [market.symbols[j] for j in np.flatnonzero(feed.last_row >= 0)]
     if ended:
-        kept = "kept at the last price" if rules.delisting == "hold" else "closed at the last price"
-        notes.append(f"{', '.join(ended[:5])} end before the bars do and are {kept}")
+        notes.append(f"{', '.join(ended[:5])} end before the bars do and are {{delisting}}")
     return tuple(notes)
 
 
@@ -256,9 +312,9 @@ def _refuse_percent_reversal(rules: FillRules, codes: np.ndarray) -> None:
 def first_bars(bars: Any, price: Any) -> pd.DataFrame:
     """Return entries at the first bar of each symbol from which an order can be filled."""
     market = bars_of(bars, price)
-    delay = FillRules(price=price if isinstance(price, str) else "given").delay
-    fill = market.open if price == "next_open" else market.close
-    known = fill.notna().to_numpy()
+    given = not isinstance(price, str)
+    delay = FillRules(price="given" if given else price).delay
+    known = ~np.isnan(feed_of(market, price).fill)
     entries = np.zeros(market.shape, dtype=bool)
     for j in range(market.n_symbols):
         rows = np.flatnonzero(known[:, j])
@@ -293,7 +349,7 @@ def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
         )
     frame = weights if weights.columns.equals(known) else weights[symbols]
     if not all(kind == np.float64 for kind in frame.dtypes):
-        frame = frame.astype(np.float64)
+        frame = pd.DataFrame(floats(frame, "weights"), frame.index, frame.columns)
     if not frame.index.equals(bars.index):
         frame = frame.set_axis(utc_index(frame.index, name="the weights' index"))
         foreign = frame.index.difference(bars.index)

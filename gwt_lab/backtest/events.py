@@ -156,6 +156,8 @@ class Context:
             if name not in _STOPS:
                 raise ConfigError(f"an order takes {', '.join(_STOPS)}; got {name}")
             getattr(plan, name)[i, j] = _number(name, value, at_least=0.0)
+            if name == "sl_stop" and value >= 1:
+                raise ConfigError(f"sl_stop must be a fraction below 1 (5 % is 0.05), got {value!r}")
         self._touched = i
 
     def _column(self, symbol: str | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,7 +18,17 @@ from gwt_lab.market.bars import Bars
 from gwt_lab.market.orders import FILL_PRICES
 from gwt_lab.market.time import timeframe_ns, utc_index
 
-__all__ = ["Layout", "aligned_numbers", "aligned_signals", "bars_of", "feed_of", "layout_of", "panel"]
+__all__ = [
+    "Layout",
+    "aligned_numbers",
+    "aligned_signals",
+    "bars_of",
+    "by_label",
+    "feed_of",
+    "floats",
+    "layout_of",
+    "panel",
+]
 
 _DAY_NS = 86_400 * 10**9
 
@@ -37,7 +48,7 @@ def bars_of(data: Any, price: Any) -> Bars:
         and not isinstance(data.columns, pd.MultiIndex)
         and "open" not in {str(name).lower() for name in data.columns}
     )
-    return as_bars(data, price="close" if closes and price != "next_open" else None)
+    return as_bars(data, price="close" if closes and not (isinstance(price, str) and price == "next_open") else None)
 
 
 def panel(frame: pd.DataFrame) -> np.ndarray:
@@ -84,7 +95,7 @@ def layout_of(columns: pd.Index, bars: Bars, *, share: bool, group_by: Any = Non
         Symbols, or a MultiIndex whose last level holds symbols.
     share : bool
         Whether columns share cash: those of equal parameters, or of one group.
-    group_by : level name or number, list of labels, or None
+    group_by : level name or number, labels (a list, or a dict or Series by column or symbol), or None
         What columns share cash by.
 
     Raises
@@ -120,10 +131,32 @@ def _group_labels(columns: pd.Index, group_by: Any) -> pd.Index:
             return columns.get_level_values(group_by)
         except (KeyError, IndexError):
             raise ConfigError(f"group_by: no level {group_by!r}; the columns have {list(columns.names)}") from None
-    labels = pd.Index(group_by)
+    labels = pd.Index(by_label(group_by, columns, "group_by"))
     if len(labels) != len(columns):
         raise ShapeError(f"group_by must name a level or hold one label a column: {len(columns)}, got {len(labels)}")
+    if labels.hasnans:
+        raise ConfigError("group_by must hold a label for every column, got a missing one (None or NaN)")
     return labels
+
+
+def by_label(given: Any, labels: pd.Index, name: str) -> Any:
+    """Return what a dict or Series says of each label in turn, of its symbol if not of itself; a list as it came.
+
+    Raises
+    ------
+    ShapeError
+        If it says nothing of one.
+    """
+    if not isinstance(given, (Mapping, pd.Series)):
+        return given
+    if isinstance(given, pd.Series) and isinstance(given.index, pd.RangeIndex):
+        return given.to_numpy()
+    known = dict(given.items())
+    keys = [label if label in known or not isinstance(label, tuple) else label[-1] for label in labels]
+    missing = [str(key) for key in keys if key not in known]
+    if missing:
+        raise ShapeError(f"{name} must say something of each of {len(labels)}; {', '.join(missing[:5])} missing")
+    return [known[key] for key in keys]
 
 
 # ------------------------------------------------------------------------------------------------ bars
@@ -254,6 +287,9 @@ def _labelled(data: Any, bars: Bars, name: str) -> pd.DataFrame:
         return data.to_frame(bars.symbols[0])
     if isinstance(data, pd.DataFrame):
         if bars.n_symbols == 1 and data.shape[1] == 1 and data.columns.nlevels == 1:
+            label = data.columns[0]
+            if isinstance(label, str) and "/" in label and label != bars.symbols[0]:
+                raise ShapeError(f"{name} is of {label}, the bars are of {bars.symbols[0]}")
             return data.set_axis(bars.close.columns, axis=1)
         return data
     values = np.asarray(data)
@@ -303,7 +339,7 @@ def _refuse_missing_times(given: pd.Index, bars: Bars, name: str) -> None:
     if missing.any():
         raise ShapeError(
             f"{name} must say something at every bar: {int(missing.sum()):,} of {bars.n_times:,} times are missing, "
-            f"first {bars.index[np.argmax(missing)]}; reindex(bars.index, fill_value=False), or cut the bars"
+            f"first {bars.index[np.argmax(missing)]}; reindex it to bars.index, or cut the bars"
         )
 
 
@@ -317,8 +353,11 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
     """
     if data is None:
         return np.full((1, 1), np.nan)
+    if name != "size" and isinstance(data, (pd.Series, pd.DataFrame)) and isinstance(data.index, pd.DatetimeIndex):
+        # a missing size is no order, but a missing stop would be no protection
+        _refuse_missing_times(data.index, bars, name)
     if np.ndim(data) == 0:
-        return np.full((1, 1), float(_floats(data, name)))
+        return np.full((1, 1), float(floats(data, name)))
     if isinstance(data, pd.Series) and not isinstance(data.index, pd.DatetimeIndex):
         data = _one_a_column(data, columns, name).to_numpy()[None, :]
     elif isinstance(data, pd.Series):
@@ -326,7 +365,7 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
     elif isinstance(data, pd.DataFrame):
         frame = _on_index(data, bars, name)
         data = (frame if frame.columns.equals(columns) else _by_columns(frame, columns, name)).to_numpy()
-    values = np.atleast_2d(_floats(data, name))
+    values = np.atleast_2d(floats(data, name))
     if values.shape == (1, bars.n_times) and len(columns) != bars.n_times:
         values = values.T
     if values.shape[0] not in (1, bars.n_times) or values.shape[1] not in (1, len(columns)):
@@ -334,10 +373,19 @@ def aligned_numbers(data: Any, bars: Bars, columns: pd.Index, name: str) -> np.n
             f"{name} must be one number, one a column ({len(columns)}), one a bar ({bars.n_times}) or both, got shape "
             f"{np.shape(data)}"
         )
-    return np.ascontiguousarray(values)
+    values = np.ascontiguousarray(values)
+    # what the user changes later must not change the backtest, which may run once more
+    return values.copy() if np.may_share_memory(values, np.asarray(data)) else values
 
 
-def _floats(data: Any, name: str) -> np.ndarray:
+def floats(data: Any, name: str) -> np.ndarray:
+    """Return numbers as float64.
+
+    Raises
+    ------
+    DataError
+        If they are no numbers.
+    """
     try:
         return np.asarray(data, dtype=np.float64)
     except (TypeError, ValueError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gwt_lab.errors import ConfigError
 from gwt_lab.kernels import kernel
 
 __all__ = [
@@ -150,14 +151,20 @@ def annualized_volatility(returns: FloatArray, bars_per_year: float) -> float:
     return float(np.std(returns, ddof=1) * np.sqrt(bars_per_year)) if len(returns) > 1 else float("nan")
 
 
+def _share(cutoff: float) -> float:
+    if not isinstance(cutoff, (int, float, np.number)) or not 0 <= cutoff <= 1:
+        raise ConfigError(f"cutoff must be a fraction from 0 to 1 (5 % is 0.05), got {cutoff!r}")
+    return float(cutoff)
+
+
 def value_at_risk(returns: FloatArray, cutoff: float = 0.05) -> float:
     """Return the bar's return that a share `cutoff` of all bars falls below."""
-    return float(np.percentile(returns, 100 * cutoff))
+    return float(np.percentile(returns, 100 * _share(cutoff)))
 
 
 def conditional_value_at_risk(returns: FloatArray, cutoff: float = 0.05) -> float:
     """Return the mean of the worst share `cutoff` of the bars' returns."""
-    last = int((len(returns) - 1) * cutoff)
+    last = int((len(returns) - 1) * _share(cutoff))
     return float(np.mean(np.partition(returns, last)[: last + 1]))
 
 

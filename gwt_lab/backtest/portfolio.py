@@ -272,12 +272,15 @@ class Portfolio(Results):
         cls, simulation: Simulation, *, rebalance: float | None = None, band: bool = False, keep_fills: bool = True
     ) -> Portfolio:
         layout, paths = simulation.layout, simulation.run(keep_fills=keep_fills)
+        shared = len(layout.columns) > len(layout.accounts) or simulation.is_plain_weights
+        least, most = float(simulation.init_cash.min()), float(simulation.init_cash.max())
         assumed = Assumptions(
             simulation.rules,
-            float(simulation.init_cash[0]),
-            shared=len(layout.columns) > len(layout.accounts) or simulation.is_plain_weights,
+            least if least == most else (least, most),
+            shared=shared,
             rebalance=rebalance,
             notes=simulation.notes + below_zero(paths.value, simulation.bars.index),
             band=band,
+            weights=shared and len(simulation.plan.signal) == 0 and "target" in simulation.rules.size_type,
         )
         return cls(simulation, paths, assumed)

@@ -42,9 +42,13 @@ class Records:
     def __init__(self, values: np.ndarray, bars: Bars, layout: Layout) -> None:
         self.values, self.bars, self.layout = values, bars, layout
 
-    @cached_property
+    @property
     def frame(self) -> pd.DataFrame:
-        """The table in our words, one record a row."""
+        """The table in our words, one record a row; changing it changes nothing here."""
+        return self._made.copy(deep=False)
+
+    @cached_property
+    def _made(self) -> pd.DataFrame:
         return self._frame()
 
     @property

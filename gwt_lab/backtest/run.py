@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,10 +27,10 @@ from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
 from gwt_lab.strategies.registry import create_strategy, strategy_names
 from gwt_lab.validation.effective import return_signature
-from gwt_lab.validation.ledger import TrialLedger
+from gwt_lab.validation.ledger import ledger_of
 from gwt_lab.validation.trials import Trials
 
-__all__ = ["backtest_strategy", "run_backtest", "strategy_words"]
+__all__ = ["backtest_strategy", "count_trial", "run_backtest", "strategy_words"]
 
 
 def strategy_words() -> list[str]:
@@ -44,7 +45,7 @@ def run_backtest(
     fees: float = 0.001,
     slippage: float = 0.0005,
     *,
-    ledger: bool = True,
+    ledger: Any = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Backtest one strategy and return plain values: what a dashboard stands on.
@@ -59,8 +60,9 @@ def run_backtest(
         The strategy's parameters; its defaults where not given (ma_cross: 10 and 50).
     fees, slippage : float
         Fractions of the traded value and of the price.
-    ledger : bool
-        Count the strategy and its parameters as a trial, as a sweep does.
+    ledger : TrialLedger, bool or None
+        Where the strategy and its parameters are counted as a trial, as a sweep does: the file that `GWT_LEDGER` names
+        unless given; False counts nothing.
     **settings
         Everything else that :meth:`Portfolio.from_signals` takes: `price`, `init_cash`, `sl_stop`, `direction`, ...
 
@@ -81,8 +83,7 @@ def run_backtest(
         If a function of yours looks ahead.
     """
     portfolio = backtest_strategy(as_bars(df), strategy, params, fees=fees, slippage=slippage, **settings)
-    if ledger:
-        _count_trial(portfolio, strategy, params, settings)
+    count_trial(portfolio, strategy, params, settings, ledger=ledger)
     return {
         "total_return": portfolio.total_return(),
         "sharpe_ratio": portfolio.sharpe_ratio(),
@@ -95,28 +96,36 @@ def run_backtest(
     }
 
 
-def _count_trial(
+def count_trial(
     portfolio: Portfolio,
     strategy: str | Callable[..., Any],
     params: Mapping[str, Any] | None,
     settings: Mapping[str, Any],
+    *,
+    ledger: Any = None,
 ) -> None:
-    """Write a backtest into the trial ledger that `GWT_LEDGER` names, as the sweep of one combination would."""
+    """Write a backtest into a trial ledger, as the sweep of one combination would: each account is a trial."""
+    counted = ledger_of(ledger)
+    if counted is None or portfolio.bars.n_times < 2:
+        return
     named = strategy if isinstance(strategy, str) else user_strategy(strategy).name
     family = FAMILIES.get(named)
     parameters = {**(family.defaults if family else {}), **dict(params or {})}
-    bars, returns = portfolio.bars, np.asarray(portfolio.returns(), dtype=np.float64)
-    spread = returns.std(ddof=1) if len(returns) > 1 else 0.0
-    trials = Trials(
-        {name: [value] for name, value in parameters.items()} or {"none": [None]},
-        data=bars.content_hash,
-        universe=tuple(bars.symbols),
-        label=_label(portfolio, settings),
-        strategy=named,
-        code_hash="" if isinstance(strategy, str) else code_hash(strategy),
-    )
-    sharpe = np.array([returns.mean() / spread if spread > 0 else np.nan])
-    TrialLedger().record(trials, sharpe, len(returns), return_signature(returns[:, None]))
+    bars, layout = portfolio.bars, portfolio.simulation.layout
+    returns = np.asarray(portfolio.returns(), dtype=np.float64).reshape(bars.n_times, -1)
+    spread = returns.std(axis=0, ddof=1)
+    sharpe = np.divide(returns.mean(axis=0), spread, out=np.full(len(spread), np.nan), where=spread > 0)
+    for account, (first, last) in enumerate(itertools.pairwise(layout.first)):
+        trials = Trials(
+            {name: [value] for name, value in parameters.items()} or {"none": [None]},
+            data=bars.content_hash,
+            universe=tuple(bars.symbols[j] for j in layout.symbol_of[first:last]),
+            label=_label(portfolio, settings),
+            strategy=named,
+            code_hash="" if isinstance(strategy, str) else code_hash(strategy),
+        )
+        one = slice(account, account + 1)
+        counted.record(trials, sharpe[one], bars.n_times, return_signature(returns[:, one]))
 
 
 def _label(portfolio: Portfolio, settings: Mapping[str, Any]) -> str:

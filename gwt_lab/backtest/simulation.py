@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from gwt_lab.backtest import kernels
 from gwt_lab.backtest.inputs import Layout, feed_of
@@ -50,6 +51,8 @@ class Simulation:
         Quote currency.
     notes : tuple of str
         What a reader of the result should know.
+    weights : DataFrame or None
+        What `plan` has its target weights from; kept, because the plan has a view of it.
     """
 
     bars: Bars
@@ -59,9 +62,16 @@ class Simulation:
     layout: Layout
     init_cash: np.ndarray = field(repr=False)
     notes: tuple[str, ...] = ()
+    weights: pd.DataFrame | None = field(default=None, repr=False)
 
     def under(self, **changes: Any) -> Simulation:
         """Return the same decisions under other rules, such as ``ambiguity="optimistic"`` or ``costs=``."""
+        unknown = [name for name in changes if name not in FillRules.__dataclass_fields__]
+        if unknown:
+            raise ConfigError(
+                f"under() changes rules ({', '.join(FillRules.__dataclass_fields__)}), got {', '.join(unknown)}; fees "
+                "and slippage are costs=CostModel(fees, slippage), all else wants a backtest of its own"
+            )
         changed = replace(self, rules=replace(self.rules, **changes))
         if changed.rules.price == self.rules.price:
             return changed

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.backtest import metrics
+from gwt_lab.backtest.inputs import floats
 from gwt_lab.errors import ConfigError, ShapeError
 from gwt_lab.market.time import timeframe_ns, utc_index
 
@@ -40,7 +41,10 @@ def benchmark_values(result: Results, benchmark: Any = None) -> np.ndarray:
         return np.asarray(init * total / np.diff(layout.first))
     if not isinstance(benchmark, pd.Series) or not isinstance(benchmark.index, pd.DatetimeIndex):
         raise ShapeError(f"benchmark must be a Series of prices by time, got {type(benchmark).__name__}")
-    held = benchmark.set_axis(utc_index(benchmark.index, name="the benchmark's index")).astype(np.float64)
+    times = utc_index(benchmark.index, name="the benchmark's index")
+    if times.has_duplicates:
+        raise ShapeError(f"benchmark has {times[times.duplicated()][0]} more than once: keep one price of each time")
+    held = pd.Series(floats(benchmark, "benchmark"), times).sort_index()
     prices = held.reindex(result.bars.index, method="ffill").to_numpy()
     if not (np.isfinite(prices).all() and (prices > 0).all()):
         raise ShapeError(
@@ -170,6 +174,7 @@ def _other_rows(result: Results) -> dict[str, Any]:
         "Total Orders": result.orders._counts(),
         "Turnover": _numbers(result.turnover()),
         "Mean Gross Exposure [%]": 100 * _numbers(result.exposure()),
+        "Time in Market [%]": 100 * _numbers(result.time_in_market()),
         "Annualized Return [%]": 100 * _numbers(result.annualized_return()),
         "Annualized Volatility [%]": 100 * _numbers(result.annualized_volatility()),
         "Value at Risk [%]": 100 * _numbers(result.value_at_risk()),

@@ -34,7 +34,7 @@ def backtest(
     """Backtest a registered strategy and store the run."""
     from gwt_lab import load_bars
     from gwt_lab.backtest.portfolio import Portfolio
-    from gwt_lab.backtest.run import backtest_strategy
+    from gwt_lab.backtest.run import backtest_strategy, count_trial
     from gwt_lab.market.costs import CostModel
     from gwt_lab.strategies.registry import create_strategy, strategy_names
     from gwt_lab.strategies.stored import strategy_arrays, strategy_spec
@@ -49,6 +49,7 @@ def backtest(
     else:
         result = backtest_strategy(bars, strategy, named, **settings)
         spec, arrays = {"family": strategy, "parameters": named}, {}
+    count_trial(result, strategy, named, settings)
     run = _store(spec, arrays, result, {"name": absolute(data), "start": start, "end": end})
     stats = result.stats().to_dict()
     emit({"run": run.id, "assumptions": str(result.assumptions), "stats": stats}, as_json)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gwt_lab.data.durations import duration
 from gwt_lab.data.http_json import get_pages, plain_base_url
-from gwt_lab.errors import DataError
+from gwt_lab.errors import DataError, VenueError
 from gwt_lab.market.instruments import unified_symbol
 from gwt_lab.market.time import timestamp, utc_index
 
@@ -34,7 +35,7 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
         How long after its time a post is known, where there is no column known_at.
     symbols : dict of str to str, optional
         What the file calls a coin -> our symbol, such as ``{"bitcoin": "BTC/USDT"}``. Posts of other coins are left
-        out.
+        out. Without it, names stay: ``BTC`` counts for every pair of BTC, ``bitcoin`` for none.
 
     Returns
     -------
@@ -46,15 +47,24 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
     ------
     DataError
         If there is no time or text, a post is known before it was written, or the delay is negative.
+    ConfigError
+        If `delay` is no length of time with its unit.
+
+    Examples
+    --------
+    >>> as_posts(pd.DataFrame({"time": ["2024-01-01 10:00"], "text": ["what a coin"], "symbol": "BTC"}), delay="60s")
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"posts must be a DataFrame with a time and a text, got {type(frame).__name__}")
     named = {str(name).lower(): name for name in frame.columns}
     when, what = (next((named[name] for name in names if name in named), None) for names in (_TIMES, _TEXTS))
     if what is None or (when is None and "known_at" not in named):
         raise DataError(f"posts need a time and a text, got columns {', '.join(map(str, frame.columns))}")
-    if pd.Timedelta(delay) < pd.Timedelta(0):
+    late = duration(delay, "delay")
+    if late < pd.Timedelta(0):
         raise DataError(f"a post is not known before it was written, got delay={delay!r}")
     written = utc_index(frame[named["known_at"] if when is None else when], name=str(when))
-    known = written + pd.Timedelta(delay)
+    known = written + late
     if "known_at" in named:
         known = utc_index(frame[named["known_at"]], name="known_at")
         if (known < written).any():
@@ -73,12 +83,24 @@ def as_posts(frame: pd.DataFrame, *, delay: Any = "0s", symbols: dict[str, str] 
         posts["symbol"] = posts["symbol"].map(symbols)
         posts = posts[posts["symbol"].notna()]
     posts["symbol"] = [unified_symbol(name) if name else "" for name in posts["symbol"]]
-    posts["followers"] = np.maximum(posts["followers"], 0.0)
+    posts["followers"] = np.maximum(posts["followers"].where(np.isfinite(posts["followers"]), 0.0), 0.0)
     return posts.sort_values("known_at", kind="stable").reset_index(drop=True)
 
 
 def read_posts(path: str | Path, **options: Any) -> pd.DataFrame:
-    """Return the posts of a Parquet, CSV or JSON-lines file; options as in :func:`as_posts`.
+    """Return the posts of a Parquet, CSV or JSON-lines file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .parquet, .csv or .jsonl.
+    **options
+        `delay` and `symbols`, as in :func:`as_posts`.
+
+    Returns
+    -------
+    DataFrame
+        As :func:`as_posts`.
 
     Raises
     ------
@@ -116,14 +138,21 @@ class PostFeed:
     Raises
     ------
     ConfigError
-        If the address is none.
+        If the address is none, or `delay` is no length of time with its unit.
     """
 
     def __init__(self, base_url: str, *, delay: Any = "60s") -> None:
-        self.base_url, self.delay = plain_base_url(base_url), delay
+        self.base_url, self.delay = plain_base_url(base_url), duration(delay, "delay")
 
     def fetch(self, since: Any, until: Any = None, *, symbol: str | None = None) -> pd.DataFrame:
         """Return the posts between two times, as :func:`as_posts` does; no posts are an empty frame.
+
+        Parameters
+        ----------
+        since, until : time-like
+            First and last time; up to now if `until` is not given.
+        symbol : str, optional
+            The feed's name of a coin; all of them by default.
 
         Raises
         ------
@@ -136,4 +165,7 @@ class PostFeed:
         if not rows:
             empty = pd.DataFrame({name: [] for name in _EMPTY})
             return empty.astype({"known_at": "datetime64[ns, UTC]", "symbol": "str", "text": "str"})
-        return as_posts(pd.DataFrame(rows), delay=self.delay)
+        try:
+            return as_posts(pd.DataFrame(rows), delay=self.delay)
+        except DataError as error:
+            raise VenueError(f"{self.base_url} answers with posts that cannot be read: {error}") from None

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import UnknownNameError
+from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.features.alpha158_columns import N_COLUMNS, OUTAGE, ROLLING, symbol_rows
 from gwt_lab.features.alpha158_qlib import qlib_symbol_rows
 from gwt_lab.features.panel import empty_frame, traded_rows
+from gwt_lab.features.settings import names_of
 from gwt_lab.features.threads import for_each_symbol
 from gwt_lab.features.windows import WINDOWS
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.vwap import bar_vwap
 
-__all__ = ["ALPHA158_COLUMNS", "ALPHA158_LOOKBACK", "ALPHA158_LOOKBACKS", "alpha158"]
+__all__ = ["ALPHA158_COLUMNS", "ALPHA158_LOOKBACK", "ALPHA158_LOOKBACKS", "alpha158", "refuse_rule"]
 
 _BAR = (
     "KMID", "KLEN", "KMID2", "KUP", "KUP2", "KLOW", "KLOW2", "KSFT", "KSFT2", "OPEN0", "HIGH0", "LOW0", "VWAP0",
@@ -38,7 +39,7 @@ ALPHA158_LOOKBACK = max(ALPHA158_LOOKBACKS.values())
 def alpha158(
     bars: Any,
     qlib_compatible: bool = False,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     *,
     n_threads: int | None = None,
 ) -> pd.DataFrame:
@@ -54,7 +55,7 @@ def alpha158(
         Follow qlib to the letter: inputs are rounded to float32 as its storage does, windows at the beginning hold what
         there is (its ``min_periods=1``), its absolute guards and its explosions at zero volume stay, and rows in which
         nothing traded are left out.
-    columns : sequence of str, optional
+    columns : str or sequence of str, optional
         Which features, in this order; all by default.
     n_threads : int, optional
         Symbols worked out at once; one for each core by default.
@@ -69,7 +70,7 @@ def alpha158(
     UnknownNameError
         If a column is not one of the features.
     ConfigError
-        If `n_threads` is below 1.
+        If a column is named twice, `qlib_compatible` is neither True nor False, or `n_threads` is below 1.
 
     Notes
     -----
@@ -87,6 +88,7 @@ def alpha158(
     ----------
     .. [1] Microsoft, "qlib", `qlib/contrib/data/loader.py`, class `Alpha158DL`.
     """
+    refuse_rule(qlib_compatible)
     bars = as_bars(bars)
     picked = _column_places(columns)
     traded = traded_rows(bars)
@@ -108,16 +110,36 @@ def alpha158(
     return frame
 
 
-def _column_places(columns: Sequence[str] | None) -> np.ndarray:
+def refuse_rule(qlib_compatible: Any) -> None:
+    """Refuse what is neither True nor False, such as columns in the place of the rule.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    if not isinstance(qlib_compatible, (bool, np.bool_)):
+        raise ConfigError(
+            f"qlib_compatible must be True or False, got {qlib_compatible!r:.60}; columns are picked with columns=[...]"
+        )
+
+
+def _column_places(columns: str | Sequence[str] | None) -> np.ndarray:
     """Return the places of the named columns among all 158.
 
     Raises
     ------
     UnknownNameError
         If there is no such column.
+    ConfigError
+        If one is named twice.
     """
     if columns is None:
         return np.arange(N_COLUMNS)
+    columns = names_of(columns)
+    twice = sorted({str(name) for name in columns if columns.count(name) > 1})
+    if twice:
+        raise ConfigError(f"columns must name each feature once, {', '.join(twice)} comes twice")
     unknown = [name for name in columns if name not in ALPHA158_LOOKBACKS]
     if unknown:
         raise UnknownNameError(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.features.alpha158 import price_panels
+from gwt_lab.features.alpha158 import price_panels, refuse_rule
 from gwt_lab.features.alpha158_columns import OUTAGE
 from gwt_lab.features.panel import empty_frame, traded_rows
 from gwt_lab.features.threads import for_each_symbol
@@ -45,7 +45,7 @@ def alpha360(bars: Any, qlib_compatible: bool = False, *, n_threads: int | None 
     Raises
     ------
     ConfigError
-        If `n_threads` is below 1.
+        If `qlib_compatible` is neither True nor False, or `n_threads` is below 1.
 
     Notes
     -----
@@ -57,6 +57,7 @@ def alpha360(bars: Any, qlib_compatible: bool = False, *, n_threads: int | None 
     ----------
     .. [1] Microsoft, "qlib", `qlib/contrib/data/loader.py`, class `Alpha360DL`.
     """
+    refuse_rule(qlib_compatible)
     bars = as_bars(bars)
     traded = traded_rows(bars)
     rows = np.flatnonzero(traded)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import CausalityError, ConfigError, DataError
+from gwt_lab.errors import CausalityError, ConfigError, DataError, GwtLabError
 from gwt_lab.features.alpha158 import ALPHA158_COLUMNS, ALPHA158_LOOKBACK, ALPHA158_LOOKBACKS, alpha158
 from gwt_lab.features.as_of import AsOfTable
 from gwt_lab.features.panel import empty_frame
 from gwt_lab.features.sentiment import SentimentTable
+from gwt_lab.features.settings import names_of, whole
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import PANELS, Bars
 from gwt_lab.validation.causality import check_causal
@@ -44,18 +45,24 @@ class CustomFeature:
     lookback: int
     function: Callable[[pd.DataFrame], pd.Series | pd.DataFrame]
 
+    def __post_init__(self) -> None:
+        # help(feature) tells what the feature is
+        object.__setattr__(self, "__doc__", self.function.__doc__ or type(self).__doc__)
+
     def __call__(self, df: pd.DataFrame) -> pd.Series | pd.DataFrame:
         """Return the feature of one symbol's frame."""
         return self.function(df)
 
 
-def custom_feature(*, lookback: int, name: str | None = None) -> Callable[[Callable[..., Any]], CustomFeature]:
+def custom_feature(
+    function: Any = None, /, *, lookback: int | None = None, name: str | None = None
+) -> Callable[[Callable[..., Any]], CustomFeature]:
     """Register a function of bars as a feature, after checking that it looks neither ahead nor further back.
 
     Parameters
     ----------
     lookback : int
-        Bars a row needs, the current one included.
+        Bars a row needs, the current one included; must be given.
     name : str, optional
         The function's own name by default.
 
@@ -69,7 +76,7 @@ def custom_feature(*, lookback: int, name: str | None = None) -> Callable[[Calla
     CausalityError
         If a column sees later bars or remembers more than `lookback`; names the column and its first leaking time.
     ConfigError
-        If `lookback` is below 1.
+        If `lookback` is not given or below 1, or the decorator stands without brackets.
 
     Examples
     --------
@@ -77,11 +84,12 @@ def custom_feature(*, lookback: int, name: str | None = None) -> Callable[[Calla
     ... def volume_surge(df):
     ...     return df["volume"] / df["volume"].rolling(20).mean()
     """
-    if isinstance(lookback, bool) or not isinstance(lookback, (int, np.integer)) or lookback < 1:
-        raise ConfigError(f"lookback must be a whole number of bars, at least 1, got {lookback!r}")
+    if function is not None or lookback is None:
+        raise ConfigError("custom_feature needs the bars that a row uses: write @custom_feature(lookback=24)")
+    memory = whole(lookback, "lookback")
 
     def register(function: Callable[..., Any]) -> CustomFeature:
-        feature = CustomFeature(name or function.__name__, int(lookback), function)
+        feature = CustomFeature(name or function.__name__, memory, function)
         _refuse_leaks(lambda bars: _per_symbol(bars, feature.name, feature), feature.name, feature.lookback)
         return feature
 
@@ -93,11 +101,11 @@ class AlphaFeatureExtractor:
 
     Parameters
     ----------
-    alpha : sequence of str, optional
+    alpha : str or sequence of str, optional
         Columns of Alpha158; all by default, none if empty.
-    functions : sequence of CustomFeature
+    functions : CustomFeature or sequence of CustomFeature
         Made by :func:`custom_feature`.
-    tables : sequence of AsOfTable or SentimentTable
+    tables : AsOfTable, SentimentTable or a sequence of them
         Data that became known at times of its own: on-chain numbers, posts.
     lookback : int, optional
         Bars that `extract_custom_features` needs; by default what the class states (``lookback = 30``), else 128.
@@ -105,7 +113,7 @@ class AlphaFeatureExtractor:
     Raises
     ------
     ConfigError
-        If a function was not registered, or a setting is out of range.
+        If a function was not registered, a table is none, or a setting is out of range.
 
     Examples
     --------
@@ -120,34 +128,40 @@ class AlphaFeatureExtractor:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         stated = cls.__dict__.get("lookback")
-        if isinstance(stated, int):
+        if stated is not None and not isinstance(stated, property):
             # `lookback = 30` in a class body is the hook's; the extractor's own is the longest of all parts
             del cls.lookback
-            cls.custom_lookback = stated
+            cls.custom_lookback = whole(stated, f"lookback of {cls.__name__}")
 
     def __init__(
         self,
         *,
-        alpha: Sequence[str] | None = None,
-        functions: Sequence[CustomFeature] = (),
-        tables: Sequence[AsOfTable | SentimentTable] = (),
+        alpha: str | Sequence[str] | None = None,
+        functions: CustomFeature | Sequence[CustomFeature] = (),
+        tables: AsOfTable | SentimentTable | Sequence[AsOfTable | SentimentTable] = (),
         lookback: int | None = None,
     ) -> None:
-        self.alpha = list(ALPHA158_COLUMNS if alpha is None else alpha)
+        self.alpha = names_of(ALPHA158_COLUMNS if alpha is None else alpha)
         unknown = [column for column in self.alpha if column not in ALPHA158_LOOKBACKS]
         if unknown:
-            raise ConfigError(f"Alpha158 has no column {', '.join(unknown[:5])}: see ALPHA158_COLUMNS")
-        plain = [function for function in functions if not isinstance(function, CustomFeature)]
+            raise ConfigError(f"Alpha158 has no column {', '.join(map(str, unknown[:5]))}: see ALPHA158_COLUMNS")
+        self.functions: list[CustomFeature] = [functions] if callable(functions) else list(functions)
+        plain = [function for function in self.functions if not isinstance(function, CustomFeature)]
         if plain:
             raise ConfigError(
                 f"functions must be registered with @custom_feature(lookback=...), got {type(plain[0]).__name__} "
                 f"{getattr(plain[0], '__name__', '')}"
             )
-        if lookback is not None and lookback < 1:
-            raise ConfigError(f"lookback must be at least 1 bar, got {lookback}")
-        self.functions, self.tables = list(functions), list(tables)
+        tables = (tables,) if isinstance(tables, (AsOfTable, SentimentTable, pd.DataFrame)) else tables
+        self.tables: list[AsOfTable | SentimentTable] = list(tables)
+        others = [type(table).__name__ for table in self.tables if not isinstance(table, (AsOfTable, SentimentTable))]
+        if others:
+            raise ConfigError(
+                f"tables must be AsOfTable or SentimentTable, got {others[0]}; AsOfTable(frame) makes one of a frame "
+                "with a column known_at"
+            )
         if lookback is not None:
-            self.custom_lookback = int(lookback)
+            self.custom_lookback = whole(lookback, "lookback")
 
     @property
     def name(self) -> str:
@@ -288,9 +302,14 @@ def _columns(found: Any, df: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _refuse_leaks(function: Callable[[Bars], pd.DataFrame], name: str, lookback: int) -> None:
-    report = check_causal(
-        function, _probe(max(2 * lookback, lookback + 60)), lookback=lookback, n_cuts=_PROBE_CUTS, tolerance=TOLERANCE
-    )
+    probe = _probe(max(2 * lookback, lookback + 60))
+    try:
+        report = check_causal(function, probe, lookback=lookback, n_cuts=_PROBE_CUTS, tolerance=TOLERANCE)
+    except GwtLabError:
+        raise
+    except Exception as error:
+        error.add_note(f"{name} failed while it was checked on random bars with the columns {', '.join(PANELS)}")
+        raise
     if not report.passed:
         raise CausalityError(f"{name} is refused as a feature with lookback={lookback}: {report}")
 
@@ -312,12 +331,12 @@ def _probe(n_bars: int) -> Bars:
 
 
 def _price_acceleration(df: pd.DataFrame) -> pd.Series:
-    """Return the change of the close's return from the bar before."""
+    """Return the change of the close's return from the bar before: a feature for `AlphaFeatureExtractor`."""
     return (df["close"] / df["close"].shift(1) - 1).diff()
 
 
 def _volume_surge(df: pd.DataFrame) -> pd.Series:
-    """Return the volume over its mean of the last 20 bars."""
+    """Return the volume over its mean of the last 20 bars: a feature for `AlphaFeatureExtractor`."""
     return df["volume"] / df["volume"].rolling(20).mean()
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.errors import DataError
 from gwt_lab.features.as_of import AsOfTable
+from gwt_lab.features.settings import whole
 
 __all__ = ["COIN_METRICS_NAMES", "onchain_table"]
 
@@ -42,7 +43,7 @@ def onchain_table(
     names : dict of str to str, optional
         Which columns, and what they are called; `COIN_METRICS_NAMES` by default, others are left out.
     max_age : timedelta-like, default "7D"
-        A number older than this at a bar's close is no number.
+        A number older than this at a bar's close is NaN.
 
     Returns
     -------
@@ -53,12 +54,18 @@ def onchain_table(
     Raises
     ------
     DataError
-        If none of the names is there, or a number is negative.
+        If none of the names is there, a number is negative, or the table has no rows or no known_at.
     ConfigError
-        If `window` is below 2.
+        If `window` is below 2, or `max_age` no length of time above 0.
+
+    Examples
+    --------
+    >>> table = onchain_table(as_onchain(daily))
+    >>> AlphaFeatureExtractor(tables=[table])  # or table.join(bars)
     """
-    if window < 2:
-        raise ConfigError(f"window must be at least 2 rows, got {window}")
+    window = whole(window, "window", 2, "rows")
+    if not isinstance(table, pd.DataFrame) or "known_at" not in table.columns or not len(table):
+        raise DataError("on-chain features need rows with a column known_at: read them with as_onchain or read_onchain")
     wanted = {name: ours for name, ours in (names or COIN_METRICS_NAMES).items() if name in table.columns}
     if not wanted:
         raise DataError(f"the table has none of {', '.join(names or COIN_METRICS_NAMES)}; name its columns with names=")

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import ConfigError, DataError, MissingExtraError
+from gwt_lab.errors import DataError, MissingExtraError
 from gwt_lab.features.panel import empty_frame
+from gwt_lab.features.settings import whole
 from gwt_lab.market.as_bars import as_bars
+from gwt_lab.market.instruments import split_symbol
 from gwt_lab.market.time import timeframe_ns, utc_index
 
 __all__ = ["SENTIMENT_COLUMNS", "SentimentTable", "score_posts", "sentiment_features", "vader_score"]
 
+_COLUMNS = ("known_at", "symbol", "followers")  # what `as_posts` gives beside the text
 SENTIMENT_COLUMNS = ("post_volume", "sentiment", "sentiment_spread", "sentiment_influencers", "sentiment_positive")
 
 
@@ -57,12 +60,28 @@ def score_posts(posts: pd.DataFrame, score: Callable[[str], float] = vader_score
         From one text to a number between -1 and 1; VADER by default. It sees one text at a time, so that no post can
         colour another.
 
+    Returns
+    -------
+    DataFrame
+        The posts with a column score, -1 (bad) to 1 (good).
+
     Raises
     ------
     DataError
-        If a score lies outside -1 to 1.
+        If posts have no text, or a score is no number from -1 to 1.
+    MissingExtraError
+        If VADER is asked for and vaderSentiment is not installed.
+
+    Examples
+    --------
+    >>> score_posts(as_posts(raw), lambda text: 1.0 if "up" in text else 0.0)
     """
-    scores = np.array([score(text) for text in posts["text"]], dtype=np.float64)
+    _refuse_columns(posts, ("text",))
+    given = [score(text) for text in posts["text"]]
+    try:
+        scores = np.array(given, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise DataError(f"a score must be a number between -1 and 1, got {given[0]!r:.60}") from None
     if len(scores) and not (np.abs(scores) <= 1).all():
         worst = int(np.argmax(~(np.abs(scores) <= 1)))
         raise DataError(
@@ -80,7 +99,7 @@ def sentiment_features(data: Any, posts: pd.DataFrame, *, window: int = 24) -> p
         Their grid and symbols.
     posts : DataFrame
         Scored posts (`score_posts`): known_at, symbol, followers, score. A post belongs to the bar that was open when
-        it became known; one of symbol "" belongs to every symbol.
+        it became known; one of symbol "BTC" belongs to every pair of BTC, one of symbol "" to every symbol.
     window : int, default 24
         Bars that a value sums over, those before the first included.
 
@@ -98,12 +117,11 @@ def sentiment_features(data: Any, posts: pd.DataFrame, *, window: int = 24) -> p
     ConfigError
         If `window` is below 1.
     """
-    if window < 1:
-        raise ConfigError(f"window must be at least 1 bar, got {window}")
-    missing = [name for name in ("known_at", "symbol", "followers", "score") if name not in posts.columns]
-    if missing:
-        raise DataError(f"posts have no {', '.join(missing)}: read them with as_posts and score them with score_posts")
+    window = whole(window, "window")
+    _refuse_columns(posts, (*_COLUMNS, "score"))
     bars = as_bars(data)
+    if not bars.n_times:
+        return empty_frame(bars.index, bars.symbols, list(SENTIMENT_COLUMNS))[0]
     step, first = timeframe_ns(bars.timeframe), int(bars.index.asi8[0])
     # known exactly when a bar closes is known at that close: the bar (open, close] it is
     row = (utc_index(posts["known_at"], name="known_at").asi8 - first - 1) // step
@@ -112,32 +130,60 @@ def sentiment_features(data: Any, posts: pd.DataFrame, *, window: int = 24) -> p
     weight = np.log1p(posts["followers"].to_numpy(dtype=np.float64)[inside])
     frame, out = empty_frame(bars.index, bars.symbols, list(SENTIMENT_COLUMNS))
     for place, symbol in enumerate(sorted(bars.symbols)):
-        own = (symbols == symbol) | (symbols == "")
+        own = np.isin(symbols, [symbol, split_symbol(symbol)[0], ""])
         out[:, place] = _windowed(row[inside][own], score[own], weight[own], (bars.n_times, window))
     return frame
 
 
 class SentimentTable:
-    """Posts as a table for `AlphaFeatureExtractor`.
+    """Posts as a table for ``AlphaFeatureExtractor(tables=[...])``.
 
     Parameters
     ----------
     posts : DataFrame
-        As `as_posts` gives them; scored by VADER if they are not.
+        As `as_posts` gives them; scored by VADER if they are not (`score_posts`).
     window : int, default 24
-        See `sentiment_features`.
+        Bars that a value sums over.
+
+    Raises
+    ------
+    DataError
+        If the posts were not read with `as_posts`.
+    ConfigError
+        If `window` is below 1.
+
+    Examples
+    --------
+    >>> AlphaFeatureExtractor(tables=[SentimentTable(as_posts(raw, delay="60s"), window=24)])
     """
 
     def __init__(self, posts: pd.DataFrame, *, window: int = 24) -> None:
-        if window < 1:
-            raise ConfigError(f"window must be at least 1 bar, got {window}")
+        self.window = whole(window, "window")
+        _refuse_columns(posts, _COLUMNS)
         self.posts = posts if "score" in posts.columns else score_posts(posts)
-        self.window = window
         self.columns = list(SENTIMENT_COLUMNS)
 
     def join(self, data: Any) -> pd.DataFrame:
-        """Return the sentiment features of bars."""
+        """Return the sentiment features of bars, shape (n_times * n_symbols, 5); see `sentiment_features`.
+
+        Parameters
+        ----------
+        data : Bars or what `as_bars` takes
+            Their grid and symbols.
+        """
         return sentiment_features(data, self.posts, window=self.window)
+
+    def __repr__(self) -> str:
+        about = ", ".join(name or "all" for name in self.posts["symbol"].unique()[:4])
+        return f"SentimentTable({len(self.posts)} posts on {about or 'nothing'}, window={self.window})"
+
+
+def _refuse_columns(posts: Any, wanted: tuple[str, ...]) -> None:
+    if not isinstance(posts, pd.DataFrame):
+        raise DataError(f"posts must be a DataFrame as as_posts gives it, got {type(posts).__name__}")
+    missing = [name for name in wanted if name not in posts.columns]
+    if missing:
+        raise DataError(f"posts have no {', '.join(missing)}: read them with as_posts and score them with score_posts")
 
 
 def _windowed(row: np.ndarray, score: np.ndarray, weight: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

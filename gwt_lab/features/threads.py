@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from gwt_lab.errors import ConfigError
+from gwt_lab.features.settings import whole
 
 __all__ = ["for_each_symbol"]
 
@@ -19,11 +19,9 @@ def for_each_symbol(fill: Callable[[int, int], None], symbols: list[str], n_thre
     Raises
     ------
     ConfigError
-        If `n_threads` is below 1; None is one for each core.
+        If `n_threads` is no whole number from 1 on; None is one for each core.
     """
-    threads = os.cpu_count() or 1 if n_threads is None else n_threads
-    if threads < 1:
-        raise ConfigError(f"n_threads must be at least 1, or None for one a core, got {n_threads}")
+    threads = os.cpu_count() or 1 if n_threads is None else whole(n_threads, "n_threads", 1, "threads")
     order = np.argsort(np.array(symbols, dtype=object), kind="stable")
     with ThreadPoolExecutor(max(1, min(threads, len(symbols)))) as pool:
         list(pool.map(fill, order.tolist(), range(len(symbols))))

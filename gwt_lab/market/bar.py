@@ -68,12 +68,13 @@ def _wants(i: int, k: int, account: int, plan: Plan, terms: Terms, book: Book) -
 
 
 @inner_kernel
-def _drifted(k: int, account: int, worth: float, plan: Plan, book: Book) -> bool:
-    """Return whether a column's share of the account misses its target by the drift or more."""
+def _drifted(i: int, k: int, account: int, worth: float, feed: Feed, plan: Plan, book: Book) -> bool:
+    """Return whether a column that can be traded now misses its target share by the drift or more."""
     for j in range(book.first[account], book.first[account + 1]):
         target, held = pick(plan.size, k, j), book.held[j, state.POSITION]
         share = held * book.held[j, state.LAST] / worth if held != 0.0 else 0.0
-        if not math.isnan(target) and abs(target - share) >= plan.drift:
+        tradable = not math.isnan(feed.fill[i, book.symbol_of[j]])
+        if tradable and not math.isnan(target) and abs(target - share) >= plan.drift:
             return True
     return False
 
@@ -146,7 +147,7 @@ def trade_account(i: int, k: int, account: int, feed: Feed, plan: Plan, terms: T
         if not math.isnan(price):
             book.held[j, state.LAST] = price
     worth = account_worth(book, account)
-    if plan.drift > 0.0 and not _drifted(k, account, worth, plan, book):
+    if plan.drift > 0.0 and not _drifted(i, k, account, worth, feed, plan, book):
         return
     if last - first == 1 or terms.call_seq == words.IN_ORDER:
         for j in range(first, last):

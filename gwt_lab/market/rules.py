@@ -16,7 +16,7 @@ from gwt_lab.market.costs import CostModel
 from gwt_lab.market.instruments import Instrument
 from gwt_lab.market.orders import code_of, plain_word
 
-__all__ = ["FillRules"]
+__all__ = ["FillRules", "refuse_bad_stops"]
 
 _PRICE_WORDS = {
     "next_open": "decided at a bar's close, filled at the next bar's open",
@@ -30,6 +30,24 @@ _WORDS = (
 )  # fmt: skip
 _STOP_EXIT = {"stoplimit": 0, "stopmarket": 1}
 _DELISTING = {"hold": 0, "close": 1}
+
+
+def refuse_bad_stops(name: str, values: np.ndarray) -> None:
+    """Refuse stops and limits that are negative or infinite, and stop losses of all of the price or more.
+
+    Raises
+    ------
+    ConfigError
+        If one is; NaN is none.
+    """
+    if (values < 0).any() or np.isinf(values).any():
+        raise ConfigError(f"{name} must be a fraction from 0 on or NaN (none), got {np.nanmin(values)}")
+    if name == "sl_stop" and (values >= 1).any():
+        raise ConfigError(f"sl_stop must be a fraction below 1 (5 % is 0.05), got {np.nanmax(values):g}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -99,11 +117,15 @@ class FillRules:
             raise ConfigError(f"price must be one of {', '.join(words.FILL_PRICES)}, got {self.price!r}")
         for name, least in (("time_stop", 0), ("limit_bars", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < least:
+            if not _is_number(value) or value % 1 or value < least:
                 raise ConfigError(f"{name} must be a whole number of bars from {least} on, got {value!r}")
+            object.__setattr__(self, name, int(value))
         for name in ("leverage", "maintenance_margin"):
-            if not isinstance(getattr(self, name), (int, float)):
+            if not _is_number(getattr(self, name)):
                 raise ConfigError(f"{name} must be one number, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if not isinstance(self.costs, CostModel):
+            raise ConfigError(f"costs must be a CostModel(fees, slippage, ...), got {type(self.costs).__name__}")
         if not isinstance(self.sl_trail, (bool, np.bool_)):
             raise ConfigError(
                 f"sl_trail must be True or False; the distance is sl_stop, got sl_trail={self.sl_trail!r}"
@@ -186,4 +208,8 @@ class FillRules:
                 f"leverage up to {self.leverage:g}, liquidated below {100 * self.maintenance_margin:g} % of the "
                 "positions' worth"
             )
+        if self.sl_trail:
+            parts.append("the stop loss trails the best price")
+        if self.time_stop:
+            parts.append(f"positions are closed after {self.time_stop} bars")
         return "; ".join(parts)

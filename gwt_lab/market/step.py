@@ -12,7 +12,7 @@ from gwt_lab.errors import ConfigError, DataError, ShapeError
 from gwt_lab.market.account import CASH, N_FILL, POSITION, Book, Feed, Log, Plan, Terms, empty_book, worth_of_accounts
 from gwt_lab.market.bar import step_bar
 from gwt_lab.market.instruments import Instrument
-from gwt_lab.market.rules import FillRules
+from gwt_lab.market.rules import FillRules, refuse_bad_stops
 
 __all__ = ["AccountState", "Decision", "new_account", "step"]
 
@@ -137,7 +137,9 @@ def step(
     Raises
     ------
     DataError
-        If the bar is not later than the last one.
+        If the bar is not later than the last one, or a price, a signal or a rate is none.
+    ConfigError
+        If a stop is no fraction, or a size is negative beside signals.
     ShapeError
         If the bar or the decision has another number of symbols.
     """
@@ -147,8 +149,10 @@ def step(
         raise ShapeError(f"a bar of {n} symbols must have 5 rows or more of {n} values, got {np.shape(bar.values)}")
     if bar.time_ns <= state.time_ns:
         raise DataError(f"the next bar must open after {state.time_ns} ns, got {bar.time_ns}: it is late or repeated")
+    if (values[:4] <= 0).any() or np.isinf(values[:4]).any():
+        raise DataError(f"prices of a bar must be above 0 and finite, or NaN where there is none; got {values[:4]}")
     if decision is not None:
-        _refuse_other_lengths(decision, n)
+        _refuse_wrong(decision, n)
     delay = state.rules.delay
     filled_now = state.waiting if delay else decision
     feed = _feed(state, values, bar.time_ns, funding)
@@ -167,11 +171,31 @@ def step(
     return after, log.fills[: log.written[0], 1:].copy()
 
 
-def _refuse_other_lengths(decision: Decision, n: int) -> None:
+def _refuse_wrong(decision: Decision, n: int) -> None:
     for name in ("size", "signal", "sl_stop", "tp_stop", "limit"):
         values = getattr(decision, name)
         if values is not None and np.shape(values) != (n,):
             raise ShapeError(f"{name} of a decision for {n} symbols must have {n} values, got {np.shape(values)}")
+        if values is not None and name in ("sl_stop", "tp_stop", "limit"):
+            refuse_bad_stops(name, np.asarray(values, dtype=np.float64))
+    if decision.signal is not None:
+        if not np.isin(decision.signal, range(16)).all():
+            raise DataError(f"signals of a decision are sums of 1, 2, 4, 8, got {np.asarray(decision.signal)}")
+        if decision.size is not None and (np.asarray(decision.size) < 0).any():
+            raise ConfigError("size must not be negative: signals say the direction")
+
+
+def _due(funding: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the funding rates of two rows, at the open and inside; a missing rate is none."""
+    if funding is None:
+        return _NOTHING, _NOTHING
+    rates = np.asarray(funding, dtype=np.float64)
+    if rates.shape != (2, n):
+        raise ShapeError(f"funding must have shape (2, {n}): at the open and inside the bar; got {rates.shape}")
+    if np.isinf(rates).any():
+        raise DataError("funding rates must be finite fractions such as 0.0001; got an infinite one")
+    known = np.nan_to_num(rates)
+    return np.stack([known[0] * 0.0, known[0]]), np.stack([known[1] * 0.0, known[1]])
 
 
 def _book(money: np.ndarray, held: np.ndarray) -> Book:
@@ -182,7 +206,7 @@ def _book(money: np.ndarray, held: np.ndarray) -> Book:
 def _feed(state: AccountState, values: np.ndarray, time_ns: int, funding: np.ndarray | None) -> Feed:
     """Return the last bar and this one as two rows."""
     opened, high, low, close, volume = (np.stack([before, now]) for before, now in zip(state.bar, values, strict=True))
-    due = (_NOTHING, _NOTHING) if funding is None else [np.stack([rates * 0.0, rates]) for rates in funding]
+    at_open, inside = _due(funding, len(state.symbols))
     return Feed(
         open=opened,
         high=high,
@@ -190,8 +214,8 @@ def _feed(state: AccountState, values: np.ndarray, time_ns: int, funding: np.nda
         close=close,
         volume=volume,
         fill=opened if state.terms.at_open else close,
-        funding_open=due[0],
-        funding_inside=due[1],
+        funding_open=at_open,
+        funding_inside=inside,
         last_row=np.full(len(state.symbols), -1),
         day=np.array([max(state.time_ns, 0) // _DAY_NS, time_ns // _DAY_NS]),
     )

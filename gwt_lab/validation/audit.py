@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError, UnknownNameError
-from gwt_lab.validation.audit_checks import Frequency, check_returns, frequency_of, large_returns
+from gwt_lab.validation.audit_checks import (
+    Frequency,
+    check_returns,
+    few_moves,
+    frequency_of,
+    large_returns,
+)
 from gwt_lab.validation.audit_sources import Source, read_source
 from gwt_lab.validation.audit_trials import AuditTrials, trials_borne
 from gwt_lab.validation.bootstrap import DrawdownOdds, block_length, drawdown_odds, moment_intervals
 from gwt_lab.validation.ledger import DeflatedSharpe
 from gwt_lab.validation.overfitting import BacktestOverfitting, probability_of_backtest_overfitting
-from gwt_lab.validation.sharpe import min_track_record_length, probabilistic_sharpe_ratio
+from gwt_lab.validation.sharpe import is_number, min_track_record_length, probabilistic_sharpe_ratio
 from gwt_lab.validation.statistics import Interval
 
 __all__ = ["Audit", "audit"]
@@ -254,14 +260,17 @@ def audit(
     >>> audit(noise).verdict
     'looks like luck'
     """
-    if not 0.5 <= confidence < 1:
-        raise ConfigError(f"confidence must lie between 0.5 and 1, got {confidence}")
+    if not is_number(confidence) or not 0.5 <= confidence < 1:
+        raise ConfigError(f"confidence must lie between 0.5 and 1, got {confidence!r}")
+    if not is_number(seed) or seed != int(seed) or seed < 0:
+        raise ConfigError(f"seed must be a whole number, 0 or more, got {seed!r}")
     source = read_source(result, costs)
     held, source = _benchmark_of(source, benchmark)
     returns, notes = check_returns(source.returns)
     frequency, odd = frequency_of(returns.index)
-    notes = (*source.notes, *notes, *odd, *large_returns(returns, frequency))
     table = _table(returns, frequency, confidence)
+    few = few_moves(returns[table.index[0]])
+    notes = (*source.notes, *notes, *odd, *large_returns(returns, frequency), *few)
     trials = AuditTrials.of(returns, table, n_trials, trial_variance)
     table["dsr"] = [
         probabilistic_sharpe_ratio(row.sharpe, row.n_observations, row.skew, row.kurtosis, trials.expected_max)
@@ -319,7 +328,8 @@ def _table(returns: pd.DataFrame, frequency: Frequency, confidence: float) -> pd
         skew, kurtosis = (around**3).mean() / square**1.5, (around**4).mean() / square**2
         sharpe = mean / deviation
         total, deepest = _path(values)
-        growth = (1 + total) ** (frequency.per_year / n) - 1 if total > -1 else -1.0
+        with np.errstate(divide="ignore", over="ignore"):  # some minutes make infinity a year
+            growth = float(np.expm1(np.log1p(total) * frequency.per_year / n))
         rows.append(
             {
                 "n_observations": n,
@@ -397,7 +407,7 @@ def _benchmark_of(source: Source, benchmark: Any) -> tuple[pd.Series | None, Sou
         held = benchmark.squeeze() if isinstance(benchmark, pd.DataFrame) else pd.Series(benchmark)
         if not isinstance(held, pd.Series):
             raise ShapeError(f"a benchmark must be one series of returns, got shape {np.shape(benchmark)}")
-        return held, source
+        return _begun(held, source)
     if benchmark not in source.returns.columns:
         raise UnknownNameError(
             f"there is no column {benchmark!r} to compare with; there are {', '.join(source.returns.columns[:20])}"
@@ -406,11 +416,21 @@ def _benchmark_of(source: Source, benchmark: Any) -> tuple[pd.Series | None, Sou
         raise ShapeError(f"{benchmark!r} is the only column: there is nothing to compare with it")
     kept = source.returns.columns != benchmark
     doubled = None if source.doubled is None else source.doubled.loc[:, kept]
-    rest = Source(source.kind, source.returns.loc[:, kept], doubled, source.costs_words, source.notes)
-    return source.returns[benchmark], rest
+    rest = replace(source, returns=source.returns.loc[:, kept], doubled=doubled)
+    return _begun(source.returns[benchmark], rest)
+
+
+def _begun(held: pd.Series, source: Source) -> tuple[pd.Series, Source]:
+    """Return a benchmark whose first row, empty as a change from nothing is, is no move where the result has one."""
+    if not len(held) or pd.notna(held.iloc[0]) or not source.returns.iloc[:1].notna().any(axis=None):
+        return held, source
+    note = "the first row of the benchmark is empty, as a change from nothing is, and counts as 0"
+    return pd.Series([0.0, *held.iloc[1:]], held.index, name=held.name), replace(source, notes=(*source.notes, note))
 
 
 def _compared(best: pd.Series, returns: pd.Series, held: pd.Series, confidence: float, seed: int) -> Compared:
+    if held.nunique(dropna=False) < 2:
+        raise DataError("the benchmark never moves and has no Sharpe ratio: leave it out")
     frame, _ = check_returns(held.to_frame("benchmark"))
     other = frame["benchmark"]
     if isinstance(returns.index, pd.DatetimeIndex) and isinstance(other.index, pd.DatetimeIndex):

@@ -11,7 +11,7 @@ import pandas as pd
 from gwt_lab.errors import DataError, ShapeError
 from gwt_lab.market.time import bars_per_year, timeframe_of, utc_index
 
-__all__ = ["Frequency", "check_returns", "frequency_of", "large_returns"]
+__all__ = ["Frequency", "check_returns", "few_moves", "frequency_of", "large_returns"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -146,6 +146,14 @@ def _refuse_other_units(frame: pd.DataFrame) -> None:
             f"{frame.columns[column]!r} returns {values[row, column]:.6g} at {frame.index[row]}, more than everything: "
             f"returns must be fractions (0.01 is one percent); divide percent by 100"
         )
+
+
+def few_moves(returns: pd.Series) -> tuple[str, ...]:
+    """Return a warning if a strategy so rarely moves that nothing can be proven."""
+    moved = int(np.count_nonzero(returns))
+    if moved >= _FEWEST:
+        return ()
+    return (f"only {moved} of {len(returns):,} returns of {returns.name!r} are not 0: too few to prove anything",)
 
 
 def large_returns(frame: pd.DataFrame, frequency: Frequency) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ body{margin:0;padding:24px 16px 48px;background:var(--page);color:var(--ink);
 font:14px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 main{max-width:1120px;margin:0 auto}
 h1{font-size:22px;line-height:1.25;margin:0 0 2px;overflow-wrap:anywhere}
+h2 b{font-weight:600;text-transform:none;letter-spacing:0;overflow-wrap:anywhere}
 h2{font-size:12px;font-weight:600;letter-spacing:.06em;text-transform:uppercase;color:var(--soft);margin:0 0 8px}
 .sub{color:var(--soft);margin:0 0 14px}
 .key{color:var(--soft);font-size:12px;margin:8px 0 0}
@@ -62,6 +63,7 @@ table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;white-space:nowrap}
 th{color:var(--soft);font-weight:500;font-size:12px}
 tr:last-child td{border-bottom:0}
+th:first-child,td:first-child{white-space:normal;overflow-wrap:break-word}
 th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;font-variant-numeric:tabular-nums}
 ul{margin:0;padding-left:18px}li{overflow-wrap:anywhere}
@@ -82,7 +84,7 @@ def audit_page(audit: Audit, title: str | None = None) -> str:
         f'<p class="sub">{html.escape(_subtitle(audit))}</p>',
         _said(audit),
         _tiles(audit),
-        _section(f"Account of {audit.best}, from 1", _account(audit)),
+        _section("Account of {}, from 1", _account(audit), audit.best),
         f'<div class="two">{_sharpe(audit)}{_falls(audit)}</div>',
         f'<div class="two">{_trials(audit)}{_overfitting(audit)}</div>',
         _section("Strategies", _strategies(audit)),
@@ -101,8 +103,10 @@ def audit_card(audit: Audit) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ parts
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{html.escape(title)}</h2>{body}</section>" if body else ""
+def _section(title: str, body: str, name: str = "") -> str:
+    """Return a part of the page; a user's `name` in its title keeps its letters."""
+    heading = html.escape(title).replace("{}", f"<b>{html.escape(name)}</b>")
+    return f"<section><h2>{heading}</h2>{body}</section>" if body else ""
 
 
 def _subtitle(audit: Audit) -> str:

@@ -70,7 +70,7 @@ def _read(result: Any) -> Source:
     if isinstance(result, (str, os.PathLike)):
         return _of_file(Path(result))
     if isinstance(result, pd.Series):
-        return Source("a series of returns", result.to_frame(str(result.name or "strategy")))
+        return Source("a series of returns", _two_dimensional(result))
     if is_trades(result):
         return _of_trades(read_trades(result))
     if isinstance(result, pd.DataFrame):
@@ -84,6 +84,8 @@ def _read(result: Any) -> Source:
     if isinstance(result, Mapping) and result:
         return _joined({str(name): _read(part) for name, part in result.items()})
     if isinstance(result, Sequence) and result:
+        if all(isinstance(part, (int, float, np.number)) for part in result):
+            return Source("a list of returns", _array(np.asarray(result, dtype=np.float64)))
         return _joined({str(number): _read(part) for number, part in enumerate(result)})
     raise DataError(
         f"an audit needs a portfolio, a table of returns or a file of them, got {type(result).__name__}: pass a "
@@ -99,7 +101,7 @@ def _array(values: npt.NDArray[Any]) -> pd.DataFrame:
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with plain names for columns."""
-    names = [", ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in frame.columns]
+    names = [_label(name) for name in frame.columns]
     if isinstance(frame.columns, pd.MultiIndex) and all(frame.columns.names):
         levels = frame.columns.names
         names = [", ".join(f"{k}={v}" for k, v in zip(levels, name, strict=True)) for name in frame.columns]
@@ -108,7 +110,16 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis(names, axis=1)
 
 
+def _label(name: Any) -> str:
+    return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
 def _with_costs(source: Source, costs: Any) -> Source:
+    if np.ndim(costs) not in (1, 2):
+        raise ShapeError(
+            f"costs must be a Series, or a table with one column a strategy, got {costs!r}: what was paid in each "
+            f"period, as a fraction of the account"
+        )
     paid = costs.to_frame() if isinstance(costs, pd.Series) else pd.DataFrame(costs)
     if len(paid) != len(source.returns) or paid.shape[1] not in (1, source.returns.shape[1]):
         raise ShapeError(
@@ -117,9 +128,19 @@ def _with_costs(source: Source, costs: Any) -> Source:
         )
     if isinstance(paid.index, pd.DatetimeIndex) and not paid.index.equals(source.returns.index):
         raise ShapeError("costs must have the times of the returns: reindex them, with 0 where nothing was paid")
+    if isinstance(costs, pd.DataFrame) and paid.shape[1] > 1:
+        paid, names = _named(paid), source.returns.columns
+        if not paid.columns.is_unique or set(paid.columns) != set(names):
+            lacking = [*names.difference(paid.columns), *paid.columns.difference(names)]
+            raise ShapeError(f"costs must have the columns of the returns, they differ in {', '.join(lacking[:5])}")
+        paid = paid[names]
+    if not all(pd.api.types.is_numeric_dtype(kind) for kind in paid.dtypes):
+        raise DataError("costs must be numbers, got text or objects: convert them")
     values = paid.to_numpy(np.float64)
     if not np.isfinite(values).all():
         raise DataError("costs must be finite numbers, got NaN: put 0 where nothing was paid")
+    if values.min() < 0:
+        raise DataError(f"costs must be 0 or more, got {values.min():.6g}: what was paid counts positive")
     return replace(source, doubled=source.returns - values, costs_words="the costs that were given, paid twice")
 
 
@@ -147,7 +168,9 @@ def _joined(parts: dict[str, Source]) -> Source:
 
 # ------------------------------------------------------------------------------------------------ portfolios
 def _two_dimensional(found: Any) -> pd.DataFrame:
-    return found.to_frame(str(found.name or "strategy")) if isinstance(found, pd.Series) else found
+    if not isinstance(found, pd.Series):
+        return found
+    return found.to_frame("strategy" if found.name is None else _label(found.name))
 
 
 def _of_portfolio(result: Any) -> Source:

@@ -76,9 +76,11 @@ def read_trades_file(path: Path) -> TradesResult:
         If it is no such file.
     """
     try:
-        document = json.loads(_text(path))
+        document = _document(path)
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path.name} could not be read as an export of trades: {error}") from error
+    if isinstance(document, Mapping) and isinstance(document.get("latest_backtest"), str):
+        raise DataError(f"{path.name} only names the latest backtest: pass {document['latest_backtest']} beside it")
     if not is_trades(document):
         raise DataError(
             f"{path.name} holds no trades: an export has `strategy` with `trades` in it, or is a list of trades"
@@ -86,9 +88,9 @@ def read_trades_file(path: Path) -> TradesResult:
     return read_trades(document)
 
 
-def _text(path: Path) -> str:
+def _document(path: Path) -> Any:
     if path.suffix.lower() != ".zip":
-        return path.read_text(encoding="utf-8")
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     with zipfile.ZipFile(path) as archive:
         names = [info for info in archive.infolist() if info.filename.endswith(".json")]
         # beside the result lie its configuration and parameters
@@ -98,7 +100,13 @@ def _text(path: Path) -> str:
         largest = max(results, key=lambda info: info.file_size)
         if largest.file_size > _MOST_BYTES:
             raise DataError(f"{largest.filename} in {path.name} is larger than 2 GB: unpack it first")
-        return archive.read(largest).decode("utf-8")
+        documents = {info.filename: json.loads(archive.read(info).decode("utf-8-sig")) for info in results}
+    trades = [name for name, document in documents.items() if is_trades(document)]
+    if len(trades) > 1:
+        raise DataError(
+            f"{path.name} holds {len(trades)} exports, {', '.join(trades[:5])}: unpack it and pass them as one list"
+        )
+    return documents[trades[0] if trades else largest.filename]
 
 
 def read_trades(document: Any) -> TradesResult:
@@ -110,6 +118,8 @@ def read_trades(document: Any) -> TradesResult:
         If no trade was closed, a column is missing, or an account lost more than it had.
     """
     results = {name: _daily(name, table, account) for name, table, account in _accounts(document)}
+    if not results:
+        raise DataError("the export has no strategy in it: export a backtest with its trades")
     notes = [_REALISED, *(note for *_, found in results.values() for note in found)]
     start = min(returns.index[0] for returns, *_ in results.values())
     end = max(returns.index[-1] for returns, *_ in results.values())
@@ -184,13 +194,12 @@ def _daily(name: str, table: pd.DataFrame, account: _Account) -> tuple[pd.Series
     if len(closed) < len(table):
         notes.append(f"open trades of {name} are left out: {len(table) - len(closed):,}")
     opened, left = _times(name, closed, "open_date"), _times(name, closed, "close_date")
+    if (left < opened).any():
+        when = opened[left < opened].iloc[0]
+        raise DataError(f"a trade of {name!r} is closed before it is opened, at {when}: the export is damaged")
     if "stake_amount" not in closed.columns:
         notes.append("stakes are not given and taken to be equal")
-    stake = _numbers(closed, "stake_amount", 1.0)
-    gain = _numbers(closed, "profit_abs", np.nan)
-    gain = gain.fillna(_numbers(closed, "profit_ratio", np.nan) * stake)
-    if gain.isna().any():
-        raise DataError(f"{int(gain.isna().sum())} trades of {name!r} have neither profit_abs nor profit_ratio")
+    stake, gain = _stakes_and_gains(name, closed)
     balance = account.balance
     if not balance:
         balance = _most_at_once(opened, left, stake)
@@ -206,6 +215,25 @@ def _daily(name: str, table: pd.DataFrame, account: _Account) -> tuple[pd.Series
     fees = _fees(closed, stake)
     paid = None if fees is None else fees.groupby(day).sum().reindex(days, fill_value=0.0) / before
     return gains / before, paid, notes
+
+
+def _stakes_and_gains(name: str, trades: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    stake = _numbers(trades, "stake_amount", 1.0)
+    bad = ~(np.isfinite(stake) & (stake > 0))
+    if bad.any():
+        raise DataError(
+            f"{int(bad.sum())} trades of {name!r} have no stake_amount above 0, the first "
+            f"{trades.loc[bad, 'stake_amount'].iloc[0]}: the export is damaged"
+        )
+    gain = _numbers(trades, "profit_abs", np.nan)
+    gain = gain.fillna(_numbers(trades, "profit_ratio", np.nan) * stake)
+    if gain.isna().any():
+        raise DataError(f"{int(gain.isna().sum())} trades of {name!r} have neither profit_abs nor profit_ratio")
+    if np.isinf(gain).any():
+        raise DataError(
+            f"{int(np.isinf(gain).sum())} trades of {name!r} have an infinite profit: the export is damaged"
+        )
+    return stake, gain
 
 
 def _fees(trades: pd.DataFrame, stake: pd.Series) -> pd.Series | None:

@@ -19,7 +19,7 @@ from gwt_lab.validation.effective import (
     return_signature,
 )
 from gwt_lab.validation.ledger import DeflatedSharpe
-from gwt_lab.validation.sharpe import expected_max_sharpe, probabilistic_sharpe_ratio
+from gwt_lab.validation.sharpe import expected_max_sharpe, is_number, probabilistic_sharpe_ratio
 from gwt_lab.validation.trials import MOST_SIGNATURES
 
 __all__ = ["AuditTrials", "trials_borne"]
@@ -69,13 +69,13 @@ class AuditTrials:
             )
         n_columns = returns.shape[1]
         count = n_columns if n_trials is None else n_trials
-        if count != int(count) or count < n_columns:
+        if not is_number(count) or count != int(count) or count < n_columns:
             raise ConfigError(
                 f"n_trials must be a whole number of at least the {n_columns} strategies given, got {count!r}: what is "
                 f"in the result has been tried"
             )
-        if variance is not None and not (math.isfinite(variance) and variance >= 0):
-            raise ConfigError(f"trial_variance must be a number of at least 0, got {variance}")
+        if variance is not None and not (is_number(variance) and variance >= 0):
+            raise ConfigError(f"trial_variance must be a number of at least 0, got {variance!r}")
         chance = 1 / len(returns)
         sharpes = table["sharpe"].reindex(returns.columns).to_numpy()
         measured = sharpes[np.isfinite(sharpes)]

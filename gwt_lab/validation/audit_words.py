@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from gwt_lab.display import percent
+from gwt_lab.validation.audit_checks import few_moves
 
 if TYPE_CHECKING:
     from gwt_lab.validation.audit import Audit
@@ -21,12 +22,14 @@ def verdict(audit: Audit) -> str:
 
     It looks like luck if the deflated Sharpe ratio or the chance that choosing by the past helps is below one half. It
     holds up if the deflated Sharpe ratio reaches the confidence asked for, the bootstrap interval of the Sharpe ratio
-    lies above zero, and doubled costs, where known, leave a gain.
+    lies above zero, doubled costs, where known, leave a gain, and 20 returns or more are not 0.
     """
     if audit.dsr < 0.5 or audit.pbo >= _MOST_OVERFIT:
         return "looks like luck"
     paid = audit.doubled is None or audit.doubled.sharpe > 0
-    return "holds up" if audit.dsr >= audit.confidence and audit.sharpe_interval.low > 0 and paid else "not proven"
+    moves = not few_moves(audit.returns[audit.best])
+    sure = audit.dsr >= audit.confidence and audit.sharpe_interval.low > 0
+    return "holds up" if sure and paid and moves else "not proven"
 
 
 def span_of(audit: Audit, n_observations: float) -> str:

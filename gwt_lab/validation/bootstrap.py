@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _FEWEST = 20
+_CELLS = 4_000_000  # of one chunk, resamples × rows: 32 MB
+_ROUNDING = 1e-12  # what is left of a spread where all values are the same, as a share of their squares
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,23 @@ def _blocks(n: int, length: float, n_resamples: int, seed: int) -> Iterator[tupl
         yield rng.integers(0, n, len(places)), np.diff(places, append=n)
 
 
+def _counts(n: int, length: float, n_resamples: int, seed: int) -> Iterator[FloatArray]:
+    """Yield how often each row is in each resample, shape (some resamples, n)."""
+    step = max(_CELLS // n, 1)
+    chunk = np.empty((min(step, n_resamples), n))
+    filled = 0
+    for start, size in _blocks(n, length, n_resamples, seed):
+        ends = np.bincount(start, minlength=2 * n) - np.bincount(start + size, minlength=2 * n)
+        inside = np.cumsum(ends)
+        chunk[filled] = inside[:n] + inside[n:]
+        filled += 1
+        if filled == len(chunk):
+            yield chunk
+            filled = 0
+    if filled:
+        yield chunk[:filled]
+
+
 def moment_intervals(
     returns: Any, *, level: float = 0.95, n_resamples: int = 1000, seed: int = 0, block: float | None = None
 ) -> list[tuple[Interval, Interval]]:
@@ -109,7 +128,8 @@ def moment_intervals(
     Returns
     -------
     list of (Interval, Interval)
-        Mean and Sharpe ratio (ddof 1) of each column, with percentile intervals.
+        Mean and Sharpe ratio (ddof 1) of each column, with percentile intervals. A resample in which nothing moves has
+        the ratio 0.
 
     Raises
     ------
@@ -129,24 +149,24 @@ def moment_intervals(
     length = block_length(values[:, 0]) if block is None else block
     mean = values.mean(axis=0)
     around = values - mean  # so that squares keep their digits
-    twice = np.concatenate([around, around])
-    sums = np.vstack([np.zeros(values.shape[1]), np.cumsum(twice, axis=0)])
-    squares = np.vstack([np.zeros(values.shape[1]), np.cumsum(twice * twice, axis=0)])
+    squared = around * around
     means, ratios = np.empty((n_resamples, values.shape[1])), np.empty((n_resamples, values.shape[1]))
-    for row, (start, size) in enumerate(_blocks(n, length, n_resamples, seed)):
-        total = (sums[start + size] - sums[start]).sum(axis=0)
-        square = (squares[start + size] - squares[start]).sum(axis=0)
-        variance = np.maximum(square - total * total / n, 0.0) / (n - 1)
-        means[row] = mean + total / n
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios[row] = np.where(variance > 0, means[row] / np.sqrt(variance), np.nan)
+    row = 0
+    for counts in _counts(n, length, n_resamples, seed):
+        part = slice(row, row := row + len(counts))
+        total, square = counts @ around, counts @ squared
+        spread = square - total * total / n
+        moves = spread > _ROUNDING * square
+        means[part] = mean + total / n
+        # a path in which nothing moves earns nothing
+        ratios[part] = np.where(moves, means[part] / np.sqrt(np.where(moves, spread, 1.0) / (n - 1)), 0.0)
     sharpe = mean / values.std(axis=0, ddof=1)
 
     def interval(found: float, span: FloatArray) -> Interval:
         return Interval(float(found), float(span[0]), float(span[1]), level, n, length)
 
     tails = [(1 - level) / 2, (1 + level) / 2]
-    spans = np.quantile(means, tails, axis=0), np.nanquantile(ratios, tails, axis=0)
+    spans = np.quantile(means, tails, axis=0), np.quantile(ratios, tails, axis=0)
     return [
         (interval(mean[column], spans[0][:, column]), interval(sharpe[column], spans[1][:, column]))
         for column in range(values.shape[1])

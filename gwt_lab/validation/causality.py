@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import CausalityError, DataError
+from gwt_lab.errors import CausalityError, ConfigError, DataError
 from gwt_lab.validation.causality_inputs import BarsWorld, FrameWorld, world_of
 from gwt_lab.validation.causality_outputs import as_frame, differences, times_of, until
 
@@ -30,6 +30,7 @@ _WORD = {
     "truncation": "sees later rows",
     "future": "changes with later values",
     "memory": "remembers more than lookback",
+    "repetition": "differs from call to call on equal data",
     "horizon": "reaches beyond its horizon",
     "alignment": "does not look ahead: it is known when its row is",
 }
@@ -106,7 +107,7 @@ def check_causal(
     lookback : int, optional
         Rows the function declares to need, the current one included; checks the memory law too.
     n_cuts : int, default 8
-        Random cuts of each law, besides the ones placed where leaks hide.
+        Random cuts of each law, besides as many or fewer placed where leaks hide.
     seed : int, default 0
         Seed of the cuts and of the noise.
     tolerance : float, default 0.0
@@ -121,20 +122,27 @@ def check_causal(
     ------
     DataError
         If there are fewer than 4 rows, fewer than `lookback`, or the output has no time index.
+    ConfigError
+        If `function` cannot be called, or a setting is no number or out of range.
     CausalityError
-        If the function failed on every shortened input, so that nothing was checked.
+        If the function failed on every shortened or every changed input, so that a law was not checked.
 
     Notes
     -----
     A pass means that no leak showed at the cuts tried. A leak that needs a rare event in the data to show (such as a
-    fill across a gap) is provoked where gwt_lab can: `Bars` are checked a second time with missing bars added.
+    fill across a gap) is provoked where gwt_lab can: `Bars` are checked a second time with missing bars added. A
+    function that gives other values on equal data is told as such; nothing else can be said of those columns.
+
+    The function is called some 60 to 100 times, so a few thousand rows (``bars.tail(2_000)``) are a good size.
     """
+    _refuse_settings(function, n_cuts, seed, tolerance)
     world = world_of(bars)
     if len(world.times) < 4:
         raise DataError(f"check_causal needs at least 4 rows to cut, got {len(world.times)}")
-    if lookback is not None and not 1 <= lookback <= len(world.times):
+    if lookback is not None and (not _whole(lookback) or not 1 <= lookback <= len(world.times)):
         raise DataError(
-            f"lookback must lie between 1 and the {len(world.times)} rows of the data, got {lookback}: pass more bars"
+            f"lookback must be a whole number between 1 and the {len(world.times)} rows of the data, got {lookback!r}: "
+            "pass more bars, or another lookback"
         )
     rng = np.random.default_rng(seed)
     checks = [CutCheck(function, world, tolerance, seed)]
@@ -146,13 +154,27 @@ def check_causal(
     return report_of(checks, rng, n_cuts, lookback)
 
 
+def _whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _refuse_settings(function: Any, n_cuts: Any, seed: Any, tolerance: Any) -> None:
+    if not callable(function):
+        raise ConfigError(f"check_causal needs a function of bars as its first argument, got {type(function).__name__}")
+    for name, value, least in (("n_cuts", n_cuts, 1), ("seed", seed, 0)):
+        if not _whole(value) or value < least:
+            raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.number)) or not 0 <= tolerance < np.inf:
+        raise ConfigError(f"tolerance must be a number of at least 0, got {tolerance!r}")
+
+
 def report_of(checks: Sequence[CutCheck], rng: np.random.Generator, n_cuts: int, lookback: int | None) -> CausalReport:
     """Run checks of one function and return what they found together.
 
     Raises
     ------
     CausalityError
-        If the function failed on every shortened input.
+        If the function failed on every shortened or every changed input.
     """
     leaks: dict[tuple[str, str], pd.Timestamp] = {}
     checked = {"truncation": 0, "future": 0} | ({} if lookback is None else {"memory": 0})
@@ -162,8 +184,14 @@ def report_of(checks: Sequence[CutCheck], rng: np.random.Generator, n_cuts: int,
             checked[law] = checked.get(law, 0) + count
         for key, when in check.first_leaks().items():
             leaks[key] = min(when, leaks.get(key, when))
-    if not checked["truncation"]:
-        raise CausalityError(f"the function failed on every shortened input, the last time with: {checks[0].failure}")
+    for law, kind in (("truncation", "shortened"), ("future", "changed")):
+        if not checked[law]:
+            last = checks[0].failure
+            raise CausalityError(f"the function failed on every {kind} input, the last time with: {last!r}")
+    if leaks:
+        moody = checks[0].unrepeatable()
+        leaks = {(column, law): when for (column, law), when in leaks.items() if column not in moody}
+        leaks |= {(column, "repetition"): when for column, when in moody.items()}
     return CausalReport([Leak(column, when, law) for (column, law), when in leaks.items()], checked)
 
 
@@ -197,6 +225,20 @@ class CutCheck:
             for end in sorted({n, *rng.integers(lookback, n + 1, n_cuts).tolist()}):
                 self.compare_memory(end, lookback)
                 self.count("memory", True)
+            # what was filled forward shows in the first row after a gap
+            rows = np.flatnonzero(self.world.resumed[lookback - 1 :]) + lookback - 1
+            for row in rng.choice(rows, min(n_cuts, len(rows)), replace=False).tolist():
+                self.compare_memory(self.end_with(row, lookback), lookback)
+                self.count("memory", True)
+
+    def end_with(self, row: int, lookback: int) -> int:
+        """Return the `end` for which `compare_memory` looks at a row and `lookback` rows up to it."""
+        return row + 1
+
+    def unrepeatable(self) -> dict[str, pd.Timestamp]:
+        """Return the columns that differ when the function is called with the same data again."""
+        n = len(self.times)
+        return self.found("repetition", n, self.evaluate(self.world.rows(0, n)))
 
     def least_cut(self, law: str) -> int:
         """Return the fewest rows that a cut may keep."""

@@ -35,6 +35,11 @@ class BarsWorld:
         """Rows in which some bar is missing, shape (n_times,)."""
         return np.asarray(self.bars.close.isna().any(axis=1).to_numpy())
 
+    @property
+    def resumed(self) -> np.ndarray:
+        """Rows in which some symbol has a bar again, shape (n_times,)."""
+        return _resumed(self.bars.close.isna().to_numpy())
+
     def rows(self, start: int, stop: int) -> Bars:
         """Return the rows from `start` to before `stop`."""
         return self.bars.select(start=self.times[start], end=self.times[stop - 1])
@@ -88,6 +93,11 @@ class FrameWorld:
         gaps = self.frame.isna().any(axis=1).groupby(np.asarray(self.stamps)).any()
         return np.asarray(gaps.sort_index().to_numpy())
 
+    @property
+    def resumed(self) -> np.ndarray:
+        """Times at which no value is missing, after one at which some are, shape (n_times,)."""
+        return _resumed(self.missing[:, None])
+
     def rows(self, start: int, stop: int) -> pd.DataFrame:
         """Return the rows of the times from `start` to before `stop`."""
         times = self.times
@@ -115,6 +125,13 @@ class FrameWorld:
     def punched(self, rng: np.random.Generator) -> FrameWorld | None:
         """Return nothing: a frame is left as it is."""
         return None
+
+
+def _resumed(missing: np.ndarray) -> np.ndarray:
+    """Return the rows of (n_times, n_symbols) that follow a missing one and are not missing, in some column."""
+    again = np.zeros(len(missing), dtype=bool)
+    again[1:] = (missing[:-1] & ~missing[1:]).any(axis=1)
+    return again
 
 
 def world_of(bars: Any) -> BarsWorld | FrameWorld:

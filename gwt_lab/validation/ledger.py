@@ -20,7 +20,7 @@ from gwt_lab.errors import ConfigError, DataError, ShapeError, UnknownNameError
 from gwt_lab.places import place
 from gwt_lab.validation.effective import BUCKETS, FEWEST_BUCKETS, EffectiveTrials, SignedGroup, count_effective
 from gwt_lab.validation.ledger_file import Evaluated, LedgerFile, open_ledger
-from gwt_lab.validation.sharpe import expected_max_sharpe, probabilistic_sharpe_ratio
+from gwt_lab.validation.sharpe import expected_max_sharpe, is_number, probabilistic_sharpe_ratio
 from gwt_lab.validation.trials import MOST_SIGNATURES, Trials
 
 if TYPE_CHECKING:
@@ -268,6 +268,19 @@ class Study(_Counted):
         return card(f"Study {self.name}", table_html(("", ""), self._facts()))
 
 
+def ledger_of(given: Any) -> Any:
+    """Return the ledger that `ledger=` names: None and True are the file of `GWT_LEDGER`, False is none (None).
+
+    Raises
+    ------
+    ConfigError
+        If it is something else.
+    """
+    if not (given is None or isinstance(given, bool) or hasattr(given, "record")):
+        raise ConfigError(f"ledger must be a TrialLedger, True or False, got {type(given).__name__}")
+    return None if given is False else TrialLedger() if given in (None, True) else given
+
+
 class TrialLedger(_Counted):
     """Count every configuration that was ever evaluated.
 
@@ -294,6 +307,10 @@ class TrialLedger(_Counted):
 
     def _open(self) -> LedgerFile:
         return open_ledger(self.path)
+
+    def refuse_unwritable(self) -> None:
+        """Raise a LedgerError now if the file could not be written later; makes it if there is none."""
+        self._open().refuse_unwritable()
 
     def record(self, trials: Trials, sharpe: Any, n_observations: int, signatures: Any = None) -> int:
         """Count trials that were evaluated, each once, however often it is evaluated again.
@@ -324,15 +341,22 @@ class TrialLedger(_Counted):
         LedgerError
             If the file cannot be written.
         """
+        if not isinstance(trials, Trials):
+            raise DataError(
+                f"a ledger records Trials, got a {type(trials).__name__}: make Trials(parameters, data=...)"
+            )
         n_trials = len(trials)
-        sharpes = np.atleast_1d(np.asarray(sharpe, dtype=np.float64))
+        try:
+            sharpes = np.atleast_1d(np.asarray(sharpe, dtype=np.float64))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"Sharpe ratios must be numbers: {error}") from error
         if sharpes.shape != (n_trials,):
             raise ShapeError(f"{n_trials} trials need one Sharpe ratio each, got shape {sharpes.shape}")
         if np.isinf(sharpes).any():
             raise DataError(
                 f"Sharpe ratio of trial {np.isinf(sharpes).argmax()} is infinite: give NaN if returns are constant"
             )
-        if not (2 <= n_observations < 2**53 and n_observations == int(n_observations)):
+        if not (is_number(n_observations) and 2 <= n_observations < 2**53 and n_observations == int(n_observations)):
             raise DataError(f"n_observations must be a whole number of at least 2, got {n_observations}")
         if n_trials > _MOST_AT_ONCE:
             raise ConfigError(f"{n_trials:,} trials at once are too many: record at most {_MOST_AT_ONCE:,} a call")

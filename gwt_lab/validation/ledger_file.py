@@ -220,6 +220,14 @@ class LedgerFile:
         return np.frombuffer(blob, dtype=kind)
 
     # ------------------------------------------------------------------------------------------ write
+    def refuse_unwritable(self) -> None:
+        """Take the file's write lock and let it go again."""
+        with self._lock, self._clear_errors():
+            db = self._connection(create=True)
+            assert db is not None
+            with _transaction(db):
+                pass
+
     def write(self, trials: Trials, evaluated: Evaluated) -> int:
         """Append the trials that are not in the file yet and return how many there were."""
         with self._lock, self._clear_errors():

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.validation.sharpe import is_number
 
 __all__ = ["BacktestOverfitting", "probability_of_backtest_overfitting"]
 
@@ -65,12 +66,15 @@ class BacktestOverfitting:
 
 def _checked(returns: Any, n_blocks: int) -> tuple[FloatArray, list[str]]:
     names = [str(name) for name in getattr(returns, "columns", [])]
-    values = np.asarray(returns, dtype=np.float64)
+    try:
+        values = np.asarray(returns, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"returns must be numbers, one column a strategy: {error}") from error
     if values.ndim != 2 or values.shape[1] < 2:
         raise ShapeError(
             f"returns must have shape (n_times, n_strategies) with 2 strategies or more, got {values.shape}"
         )
-    if n_blocks != int(n_blocks) or n_blocks % 2 or not 2 <= n_blocks <= _MOST_BLOCKS:
+    if not is_number(n_blocks) or n_blocks != int(n_blocks) or n_blocks % 2 or not 2 <= n_blocks <= _MOST_BLOCKS:
         raise ConfigError(f"n_blocks must be an even number from 2 to {_MOST_BLOCKS}, got {n_blocks}")
     if len(values) < max(n_blocks, 4):
         raise DataError(f"{n_blocks} blocks need {max(n_blocks, 4)} rows or more, got {len(values)}: use fewer blocks")

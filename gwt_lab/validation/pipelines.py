@@ -197,6 +197,10 @@ class PipelineCheck(CutCheck):
             cut = int(rng.integers(max(self.first_cut, 1), len(self.times)))
             self.count("one symbol's future", self.compare(law, cut))
 
+    def end_with(self, row: int, lookback: int) -> int:
+        """Return the `end` for which the pipeline starts where a row is the first to be compared."""
+        return len(self.times) - row + lookback - 1
+
     def least_cut(self, law: str) -> int:
         """Return the fewest rows that a cut may keep: with a fit, bars that label its last rows too."""
         return self.first_cut + self.horizon if self.first_cut and law == "truncation" else self.first_cut

@@ -7,6 +7,7 @@ unless a name says `annual`; kurtosis is *raw*: 3 for normal returns.
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 from gwt_lab.errors import ConfigError, DataError
 
@@ -21,9 +22,14 @@ __all__ = [
 _EULER = 0.5772156649015329
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is one finite number, which text, an array, None and a truth value are not."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _finite(**values: float) -> None:
     for name, value in values.items():
-        if not math.isfinite(value):
+        if not is_number(value):
             raise DataError(f"{name} must be a finite number, got {value}: leave out trials without a Sharpe ratio")
 
 
@@ -40,7 +46,7 @@ def _sharpe_variance(sharpe: float, skew: float, kurtosis: float) -> float:
 
 
 def _observations(n_observations: float) -> float:
-    if not (math.isfinite(n_observations) and n_observations >= 2):
+    if not (is_number(n_observations) and n_observations >= 2):
         raise DataError(f"n_observations must be at least 2, got {n_observations}: test on more bars")
     return float(n_observations)
 
@@ -106,9 +112,9 @@ def expected_max_sharpe(n_trials: float, trial_variance: float) -> float:
     """
     from scipy.special import ndtri
 
-    if not (math.isfinite(n_trials) and n_trials >= 1):
+    if not (is_number(n_trials) and n_trials >= 1):
         raise ConfigError(f"n_trials must be at least 1, got {n_trials}: what is judged has been tried itself")
-    if not (math.isfinite(trial_variance) and trial_variance >= 0):
+    if not (is_number(trial_variance) and trial_variance >= 0):
         raise ConfigError(f"trial_variance must be a number of at least 0, got {trial_variance}")
     if n_trials == 1:
         return 0.0
@@ -184,7 +190,7 @@ def min_track_record_length(
     """
     from scipy.special import ndtri
 
-    if not 0.5 <= confidence < 1:
+    if not (is_number(confidence) and 0.5 <= confidence < 1):
         raise ConfigError(f"confidence must lie between 0.5 and 1, got {confidence}")
     variance = _sharpe_variance(sharpe, skew, kurtosis)
     _finite(benchmark=benchmark)
@@ -213,6 +219,6 @@ def min_backtest_length(sharpe_annual: float, n_trials: float) -> float:
     .. [1] Bailey, Borwein, López de Prado, Zhu, "Pseudo-mathematics and financial charlatanism", Notices of the AMS
        61(5), 2014.
     """
-    if not (math.isfinite(sharpe_annual) and sharpe_annual > 0):
+    if not (is_number(sharpe_annual) and sharpe_annual > 0):
         raise ConfigError(f"sharpe_annual must be positive, got {sharpe_annual}")
     return (expected_max_sharpe(n_trials, 1.0) / sharpe_annual) ** 2

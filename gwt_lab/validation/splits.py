@@ -7,9 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.validation.sharpe import is_number
 
 __all__ = ["PurgedWalkForward"]
 
@@ -62,8 +64,8 @@ class PurgedWalkForward:
         least = {"n_splits": 1, "train_size": 1, "min_train": 1, "purged_size": 0, "embargo_size": 0}
         values = (n_splits, train_size, min_train, purged_size, embargo_size)
         for (name, smallest), value in zip(least.items(), values, strict=True):
-            if value is not None and (value != int(value) or value < smallest):
-                raise ConfigError(f"{name} must be a whole number of at least {smallest}, got {value!r}")
+            if value is not None or name not in ("train_size", "min_train"):
+                check_whole(name, value, smallest)
         self.n_splits = n_splits
         self.train_size = train_size
         self.min_train = min_train
@@ -93,19 +95,27 @@ class PurgedWalkForward:
         Raises
         ------
         DataError
-            If there are no dates, or too few for the splits.
+            If there are no dates, too few for the splits, a label is known before its row, or nothing is left to train
+            on.
+        ShapeError
+            If `groups` has another length than `X`.
         """
         dates = dates_of(X)
         unique, number = np.unique(dates.asi8, return_inverse=True)
         first_test = self._first_test(len(unique))
-        known = None if groups is None else pd.DatetimeIndex(groups).as_unit("ns").asi8
+        known = None if groups is None else known_times(groups, dates)
         edges = np.linspace(first_test, len(unique), self.n_splits + 1).round().astype(int)
         for begin, end in pairwise(edges):
             stop = begin - self.purged_size - self.embargo_size
             start = 0 if self.train_size is None else max(0, stop - self.train_size)
             training = (number >= start) & (number < stop)
             if known is not None:
-                training &= known < unique[begin]  # a missing time is the smallest number: no label, no leak
+                training &= known < unique[begin]
+            if not training.any():
+                raise DataError(
+                    f"nothing is left to train on before the test block of {pd.Timestamp(unique[begin])}: pass more "
+                    f"bars, fewer splits, a later min_train, or a shorter purge or label"
+                )
             yield np.flatnonzero(training), np.flatnonzero((number >= begin) & (number < end))
 
     def _first_test(self, n_dates: int) -> int:
@@ -130,4 +140,31 @@ def dates_of(X: Any) -> pd.DatetimeIndex:
         raise DataError(
             f"a split by dates needs rows with dates (a time index or a level 'datetime'), got {type(X).__name__}"
         )
+    if index.hasnans:
+        raise DataError(f"{int(index.isna().sum())} rows have no date: drop them before the split")
     return index.as_unit("ns")
+
+
+def known_times(groups: Any, stamps: pd.DatetimeIndex) -> npt.NDArray[np.int64]:
+    """Return when each row's label is known, nanoseconds since 1970; the row's own time where it has no label."""
+    try:
+        known = pd.DatetimeIndex(groups)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"groups must be times at which each row's label is known: {error}") from error
+    if len(known) != len(stamps):
+        raise ShapeError(f"groups must hold one time a row, {len(stamps)}, got {len(known)}")
+    if (known.tz is None) != (stamps.tz is None):
+        known = known.tz_localize("UTC") if known.tz is None else known.tz_localize(None)
+    # a missing time is the smallest number: no label, so the row spans its own date alone
+    values = np.where(np.asarray(known.isna()), stamps.asi8, known.as_unit("ns").asi8)
+    early = values < stamps.asi8
+    if early.any():
+        row = int(np.argmax(early))
+        raise DataError(f"a label is known before its row: row {row} of {stamps[row]} has {known[row]} in groups")
+    return np.asarray(values, dtype=np.int64)
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number, or is below `least`."""
+    if not is_number(value) or value != int(value) or value < least:
+        raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError
-from gwt_lab.validation.splits import dates_of
+from gwt_lab.validation.splits import check_whole, dates_of, known_times
 
 __all__ = ["CombinatorialPurgedCV"]
 
@@ -66,8 +66,7 @@ class CombinatorialPurgedCV:
         given = {"n_folds": (n_folds, 2), "n_test_folds": (n_test_folds, 1)}
         given |= {"purged_size": (purged_size, 0), "embargo_size": (embargo_size, 0)}
         for name, (value, smallest) in given.items():
-            if value != int(value) or value < smallest:
-                raise ConfigError(f"{name} must be a whole number of at least {smallest}, got {value!r}")
+            check_whole(name, value, smallest)
         if n_test_folds >= n_folds:
             raise ConfigError(
                 f"n_test_folds must be below the {n_folds} folds, got {n_test_folds}: nothing to train on"
@@ -114,7 +113,7 @@ class CombinatorialPurgedCV:
         stamps = dates_of(X)
         unique, number = np.unique(stamps.asi8, return_inverse=True)
         edges = self._edges(len(unique))
-        known = unique[number] if groups is None else _known(groups, stamps)
+        known = unique[number] if groups is None else known_times(groups, stamps)
         fold = np.searchsorted(edges, number, side="right") - 1
         stops = [self._stop(unique, edges[f + 1], known[fold == f].max()) for f in range(self.n_folds)]
         for tested in self.test_folds:
@@ -191,22 +190,6 @@ class CombinatorialPurgedCV:
                 tested = fold[np.isin(fold, self.test_folds[split])]
                 found[fold == number_of_fold, path] = values[split][tested == number_of_fold]
         return pd.DataFrame(found, index=index, columns=pd.RangeIndex(self.n_paths, name="path"))
-
-
-def _known(groups: Any, stamps: pd.DatetimeIndex) -> IntArray:
-    known = pd.DatetimeIndex(groups)
-    if len(known) != len(stamps):
-        raise ShapeError(f"groups must hold one time a row, {len(stamps)}, got {len(known)}")
-    if (known.tz is None) != (stamps.tz is None):
-        known = known.tz_localize("UTC") if known.tz is None else known.tz_localize(None)
-    values = known.as_unit("ns").asi8
-    # a missing time is the smallest number: no label, so the row spans its own date alone
-    values = np.where(np.asarray(known.isna()), stamps.asi8, values)
-    early = values < stamps.asi8
-    if early.any():
-        row = int(np.argmax(early))
-        raise DataError(f"a label is known before its row: row {row} of {stamps[row]} has {known[row]} in groups")
-    return np.asarray(values, dtype=np.int64)
 
 
 def _index_of(predictions: Sequence[Any], X: Any) -> pd.Index:

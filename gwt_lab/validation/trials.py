@@ -42,8 +42,8 @@ class Trials:
     parameters : DataFrame, dict of arrays, dict of plain values, or list of dicts
         One row, one array element or one dict a configuration; a dict of plain values is one configuration. Write
         defaults out: a parameter that is not given differs from one given at its default.
-    data : str
-        Content hash of the data, as `Bars.content_hash` gives it.
+    data : str or Bars
+        The data, or their content hash (`Bars.content_hash`).
     universe : iterable of str
         Symbols. Their order says nothing.
     label : str
@@ -76,15 +76,16 @@ class Trials:
         self,
         parameters: Any,
         *,
-        data: str,
+        data: Any,
         universe: Iterable[str],
         label: str,
         strategy: str,
         study: str | None = None,
         code_hash: str = "",
     ) -> None:
+        data = getattr(data, "content_hash", data)
         self.data, self.label, self.strategy, self.code_hash = data, label, strategy, code_hash
-        self.study = study_name(data, strategy) if study is None else study
+        self.study = study_name(str(data), strategy) if study is None else study
         self.universe = (universe,) if isinstance(universe, str) else tuple(dict.fromkeys(universe))
         for name in ("data", "label", "strategy", "study", "code_hash"):
             text = getattr(self, name)

@@ -85,6 +85,14 @@ def test_nothing_is_expected_to_earn():
     made_by(market(), "max_sharpe", "min_variance", "no asset has an expected return", expected_returns={})
 
 
+def test_costs_and_shorts_that_eat_every_gain_are_named():
+    limits = {"previous": {"S00": 1.0}, "costs": 0.05, "max_position_weight": 0.4}
+    made_by(market(), "max_sharpe", "min_variance", "with costs perhaps no portfolio is expected to earn", **limits)
+    made_by(
+        market() - 0.01, "max_sharpe", "min_variance", "with shorts perhaps no portfolio", long_only=False, max_gross=1.2
+    )
+
+
 def test_an_asset_without_enough_history_is_left_out():
     made = optimize_portfolio(changed(2, slice(0, 200), NAN), "min_variance")
     assert made.assets["S02"] == 0

@@ -1,5 +1,8 @@
 """Allocations against closed forms, against skfolio called directly, and within their limits."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -282,6 +285,11 @@ def test_min_variance_weighs_costs_as_it_says():
         (ConfigError, "min_rows must be a whole number, 2", {"min_rows": 1}),
         (ConfigError, "shrinkage must be one of", {"shrinkage": "strong"}),
         (ConfigError, "max_turnover", {"max_turnover": -1}),
+        (ConfigError, "long_only must be True or False, got 'no'", {"long_only": "no"}),
+        (ConfigError, "fallbacks must be a tuple of methods, got None", {"fallbacks": None}),
+        (ConfigError, "settings must be AllocationSettings, got dict", {"settings": {"cash": 0.1}}),
+        (DataError, "previous weights must be a mapping or Series from assets", {"previous": [0.1, 0.2]}),
+        (DataError, "expected_returns must be a mapping", {"expected_returns": {"S00": "much"}}),
         (ConfigError, "previous weights must be numbers", {"previous": {"S00": float("nan")}}),
         (ShapeError, "previous weights name ZZZ", {"previous": {"ZZZ": 1.0}}),
         (ShapeError, "expected_returns name ZZZ", {"expected_returns": {"ZZZ": 1.0}}),
@@ -296,6 +304,39 @@ def test_min_variance_weighs_costs_as_it_says():
 def test_callers_mistakes_are_refused(error, match, arguments):
     with pytest.raises(error, match=match):
         optimize_portfolio(**({"history": market()} | arguments))
+
+
+def test_prices_are_not_taken_for_returns():
+    prices = 100 * (1 + market()).cumprod()
+    with pytest.raises(DataError, match=r"looks like prices: all of it is above 0, the middle \d+.*pct_change"):
+        optimize_portfolio(prices, "hrp")
+    with pytest.raises(DataError, match="looks like prices"):
+        optimize_portfolio(1 + market().assign(S00=np.nan), "hrp")
+    assert not optimize_portfolio(market().abs(), "hrp").fell_back  # a history that only rose
+
+
+def test_an_allocation_travels():
+    made = optimize_portfolio(market(), "hrp", previous={"S00": 1.0}, max_turnover=0.5)
+    for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+        pd.testing.assert_series_equal(other.weights, made.weights)
+        assert dict(other.expected) == dict(made.expected)
+        assert other.notes == made.notes
+        with pytest.raises(TypeError):
+            other.expected["return"] = 0.0
+
+
+def test_with_shorts_the_cash_comes_before_the_turnover_limit():
+    # held: 1.1 net of the account, of which 0.2 is to be cash
+    made = optimize_portfolio(
+        market(), "hrp", previous={"S00": 0.6, "S01": 0.6, "S02": -0.1}, long_only=False, cash=0.2, max_turnover=0.05
+    )
+    assert made.assets.sum() == pytest.approx(0.8)
+    assert made.cash == pytest.approx(0.2)
+    np.testing.assert_allclose(made.assets[:3], np.array([0.6, 0.6, -0.1]) * 0.8 / 1.1)
+    # what is held leaves enough cash: the limit is kept to the letter
+    previous = pd.Series({"S00": 0.5, "S01": 0.4, "S02": -0.1})
+    made = optimize_portfolio(market(), "hrp", previous=previous, long_only=False, cash=0.2, max_turnover=0.05)
+    assert made.expected["turnover"] == pytest.approx(0.05)
 
 
 def test_the_missing_extra_is_named(monkeypatch):

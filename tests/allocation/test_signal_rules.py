@@ -71,6 +71,49 @@ def test_the_grid_counts_from_the_epoch():
     assert rebalance_rows(index(5, "1D"), "1d", 1).all()
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_grid_is_the_same_in_every_unit_of_time(unit):
+    index = pd.date_range("2024-01-01", periods=8, freq="h", tz="UTC").as_unit(unit)
+    assert rebalance_rows(index, "1h", 4).tolist() == [True, False, False, False] * 2
+    frame = pd.DataFrame(1.0, index=index, columns=["A", "B"])
+    assert hold_between(frame, "1h", 4).notna().all(axis=1).tolist() == [True, False, False, False] * 2
+    with pytest.raises(ShapeError, match="open times as index, got a RangeIndex"):
+        hold_between(frame.reset_index(drop=True), "1h", 4)
+    with pytest.raises(ShapeError, match="must be a DataFrame with open times as index, got ndarray"):
+        hold_between(frame.to_numpy(), "1h", 4)
+
+
+def test_ranks_of_a_frame_are_a_frame():
+    index = pd.date_range("2024-01-01", periods=3, freq="h", tz="UTC")
+    scores = pd.DataFrame([[3.0, 1.0, 2.0], [np.nan, 1.0, np.inf], [0.0, 0.0, 1.0]], index, ["A", "B", "C"])
+    made = rank_weights(scores, share=0.34)
+    pd.testing.assert_frame_equal(
+        made, pd.DataFrame(rank_weights(scores.to_numpy(), share=0.34), index, scores.columns)
+    )
+    assert hold_between(made, "1h", 3).iloc[0].tolist() == [0.5, -0.5, 0.0]
+    with pytest.raises(ShapeError, match=r"forecast must have shape \(n_times, n_symbols\), got \(3,\)"):
+        rank_weights(scores["A"])
+    with pytest.raises(DataError, match="forecast must be numbers"):
+        rank_weights(scores.astype(object).assign(A="x"))
+
+
+def test_settings_that_are_no_numbers_are_refused():
+    table = np.full((3, 2), 0.5)
+    for wrong in ("0.1", None, np.nan):
+        with pytest.raises(ConfigError, match="share must be"):
+            rank_weights(table, share=wrong)
+        with pytest.raises(ConfigError, match="threshold must be"):
+            threshold_weights(table, threshold=wrong)
+        with pytest.raises(ConfigError, match="max_position_weight must be"):
+            threshold_weights(table, max_position_weight=wrong)
+        with pytest.raises(ConfigError, match="target and max_gross must be"):
+            volatility_target(table, table, target=wrong, window=2)
+        with pytest.raises(ConfigError, match="target and max_gross must be"):
+            volatility_target(table, table, target=0.1, window=2, max_gross=wrong)
+        with pytest.raises(ConfigError, match="band must be"):
+            no_trade_band(table, band=wrong)
+
+
 def test_off_the_grid_is_hold():
     weights = pd.DataFrame(1.0, index=index(10, "1h"), columns=["A", "B"])
     held = hold_between(weights, "1h", 4)

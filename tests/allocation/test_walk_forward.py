@@ -87,6 +87,12 @@ def test_forecasts_lead_max_sharpe(bars):
     assert (weights[[bars.symbols[0], bars.symbols[2], bars.symbols[4]]] == 0).all().all()
 
 
+def test_closes_alone_are_enough(bars):
+    expected = walk_forward_weights(bars, "hrp", **SETTINGS)
+    weights = walk_forward_weights(as_bars(bars.close, price="close"), "hrp", **SETTINGS)
+    np.testing.assert_array_equal(weights.to_numpy(), expected.to_numpy())
+
+
 def test_a_hole_in_one_symbol_stops_nothing(bars):
     frame = bars.to_frame()
     name = bars.symbols[2]

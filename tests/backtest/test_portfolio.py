@@ -199,6 +199,32 @@ def test_a_price_that_cannot_be_traded_is_refused():
         Portfolio.from_weights(bars, frame(bars, 1, 1, 1))
 
 
+@pytest.mark.parametrize(
+    ("rows", "leverage", "told"),
+    [
+        (
+            [(0.5, 0.5), (0.8, 0.7), (0.6, 0.6)],
+            1,
+            "more than 100 % of the account in 2 rows (to 150 % at 2024-01-01 01:00",
+        ),
+        (
+            [(0.5, np.nan), (np.nan, np.nan), (1.2, np.nan)],
+            1,
+            "more than 100 % of the account in 1 rows (to 120 % at 2024-01-01 02:00",
+        ),
+        ([(1.5, -0.5), (1.4, -0.8), (0.5, 0.5)], 2, "more than 200 % of the account in 1 rows (to 220 % at"),
+        ([(1.5, -0.5), (-3.0, np.nan), (1.0, 0.0)], 1, ""),
+        ([(1.0, 1.0), (-1.0, 1.0), (0.1 + 0.2, 0.7)], 2, ""),
+    ],
+)
+def test_weights_that_cannot_be_paid_are_told(rows, leverage, told):
+    prices = np.full((3, 2), 10.0)
+    bars = bars_of(prices, prices)
+    pf = Portfolio.from_weights(bars, pd.DataFrame(rows, bars.index, bars.close.columns), leverage=leverage)
+    assert told in str(pf.assumptions)
+    assert ("WARNING" in str(pf.assumptions)) == bool(told)
+
+
 def test_an_account_below_zero_gains_when_it_gains_and_says_so():
     prices = column(100, 150, 200, 250, 300, 150)
     pf = Portfolio.from_signals(
@@ -214,6 +240,8 @@ def test_a_trail_takes_its_distance_from_the_stop():
     bars = bars_of(column(10, 10), column(10, 10))
     with pytest.raises(ConfigError, match="sl_trail must be True or False; the distance is sl_stop"):
         Portfolio.from_signals(bars, column(1, 0), sl_trail=0.02)
+    with pytest.raises(ConfigError, match="trails the stop loss at the distance sl_stop, which is not given"):
+        Portfolio.from_signals(bars, column(1, 0), sl_trail=True)
 
 
 def test_signals_that_miss_bars_are_refused_but_for_gaps():

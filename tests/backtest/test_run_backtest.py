@@ -92,3 +92,29 @@ def test_every_backtest_is_counted_once_and_as_the_sweep_counts_it() -> None:
     assert gwt.TrialLedger().n_trials == 4
     gwt.run_backtest(bars, params={"fast": 9, "slow": 20}, ledger=False)
     assert gwt.TrialLedger().n_trials == 4
+
+
+def test_accounts_of_their_own_are_trials_of_their_own(tmp_path) -> None:
+    bars, ledger = random_bars(3, 300), gwt.TrialLedger(tmp_path / "ledger")
+    apart = gwt.run_backtest(bars, cash_sharing=False, ledger=ledger)
+    assert list(apart["total_return"].index) == list(bars.symbols)
+    assert ledger.n_trials == 3
+    gwt.run_backtest(bars, cash_sharing=False, ledger=ledger)
+    gwt.run_backtest(bars, ledger=False)
+    assert ledger.n_trials == 3
+    assert "rebalanced at every row" not in gwt.run_backtest(bars, ledger=ledger)["assumptions"]
+    assert ledger.n_trials == 4
+
+
+def test_one_bar_is_a_backtest_and_no_trial(tmp_path) -> None:
+    ledger = gwt.TrialLedger(tmp_path / "ledger")
+    assert gwt.run_backtest(random_bars(1, 30).head(1), ledger=ledger)["n_trades"] == 0
+    assert ledger.n_trials == 0
+
+
+def test_each_lambda_is_a_strategy_of_its_own(tmp_path) -> None:
+    bars, ledger = random_bars(1, 300), gwt.TrialLedger(tmp_path / "ledger")
+    for strategy in (lambda close: (close > 90, close < 90), lambda close: (close > 95, close < 95)):
+        for _ in range(2):
+            gwt.run_backtest(bars, strategy, ledger=ledger)
+    assert ledger.n_trials == 2

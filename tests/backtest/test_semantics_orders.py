@@ -291,6 +291,16 @@ def test_drift_trades_all_targets_when_one_is_missed():
     assert pf.fills[2:, 2].tolist() == pytest.approx([575 / 130 - 5, 0.75])
 
 
+def test_what_cannot_be_traded_does_not_count_as_drift():
+    market = bars([NAN] * 3 + [10, 10], [100, 100, 101, 101, 101], [100] * 5)
+    weights = pd.DataFrame(1 / 3, market.index[:1], market.close.columns)
+    pf = Portfolio.from_weights(market, weights, rebalance=0.1, init_cash=900, **FREE)
+    # the first is listed at row 3, where it misses its target: only then all are traded again
+    assert pf.fills[:, 0].tolist() == [1, 1, 3, 3, 3]
+    held = Portfolio.from_holding(market, price=market.close, cash_sharing=True, size=100, size_type="value", **FREE)
+    assert held.fills[:, 0].tolist() == [0, 0, 3]
+
+
 def test_schedule_trades_every_so_many_bars():
     market = bars([100, 110, 120, 130, 140, 150], [100] * 6)
     weights = pd.DataFrame(0.5, market.index, market.close.columns)

@@ -52,6 +52,9 @@ def test_other_libraries_words_are_translated(word, told):
      ({"size_type": "lots"}, "size_type must be one of amount"), ({"accumulate": "often"}, "accumulate must be one of"),
      ({"ambiguity": "hopeful"}, "ambiguity must be one of"), ({"call_seq": "random"}, "call_seq must be one of"),
      ({"time_stop": 1.5}, "time_stop must be a whole number"), ({"time_stop": "3"}, "time_stop must be a whole"),
+     ({"sl_stop": 5}, r"sl_stop must be a fraction below 1 \(5 % is 0.05\), got 5"),
+     ({"costs": {"fees": 0.1}}, "costs must be a CostModel.*, got dict"),
+     ({"group_by": ["x", None]}, "group_by must hold a label for every column"),
      ({"limit_bars": 0}, "limit_bars must be a whole number of bars from 1"),
      ({"leverage": 0.5}, "leverage must be at least 1"), ({"leverage": "3"}, "leverage must be one number"),
      ({"leverage": np.inf}, "leverage must be at least 1"),
@@ -176,3 +179,121 @@ def test_funding_must_fit():
     refused(ShapeError, "one column a symbol", funding=pd.Series([0.1], MARKET.index[:1]))
     due = pd.DataFrame({"AA/USDT": [np.inf]}, MARKET.index[:1])
     refused(DataError, "funding rates must be finite", funding=due)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    one = Portfolio.from_signals(MARKET, ENTRIES, time_stop=np.int64(2), leverage=np.int64(2), **FREE)
+    two = Portfolio.from_signals(MARKET, ENTRIES, time_stop=2, leverage=2.0, **FREE)
+    assert one.fills.tolist() == two.fills.tolist()
+    assert one.assumptions.rules.to_dict() == two.assumptions.rules.to_dict()
+
+
+def test_another_symbols_signals_are_refused():
+    alone = MARKET.select(MARKET.symbols[:1])
+    other = pd.DataFrame({"ZZ/USDT": at(alone, 0)[:, 0]}, alone.index)
+    refused(ShapeError, "entries is of ZZ/USDT, the bars are of AA/USDT", other, alone)
+    renamed = other.set_axis(["close"], axis=1)
+    assert len(Portfolio.from_signals(alone, renamed).orders) == 1
+
+
+def test_a_stop_must_cover_every_bar():
+    stop = pd.Series(0.05, MARKET.index[2:])
+    refused(ShapeError, "sl_stop must say something at every bar: 2 of 6 times are missing", sl_stop=stop)
+
+
+def test_rules_that_under_does_not_change_are_named():
+    pf = Portfolio.from_signals(MARKET, ENTRIES)
+    with pytest.raises(ConfigError, match=r"under\(\) changes rules .*, got fees; fees and slippage are costs="):
+        pf.under(fees=0.0)
+
+
+@pytest.mark.parametrize(("benchmark", "told"), [([1.0, "x"], "benchmark must hold numbers"), (None, "more than once")])
+def test_benchmarks_that_are_none(benchmark, told):
+    times = MARKET.index[[0, 1]] if benchmark else MARKET.index[[0, 0]]
+    with pytest.raises((DataError, ShapeError), match=told):
+        Portfolio.from_signals(MARKET, ENTRIES).stats(benchmark=pd.Series(benchmark or [1.0, 2.0], times))
+
+
+def test_a_cutoff_is_a_fraction():
+    with pytest.raises(ConfigError, match="cutoff must be a fraction from 0 to 1"):
+        Portfolio.from_signals(MARKET, ENTRIES).value_at_risk(5)
+
+
+@pytest.mark.parametrize("rebalance", [None, 2, 0.1])
+def test_infinite_weights_and_text_are_refused(rebalance):
+    weights = pd.DataFrame(0.5, MARKET.index, MARKET.close.columns)
+    weights.iloc[0, 0] = np.inf
+    with pytest.raises(DataError, match="weights must be numbers or NaN"):
+        Portfolio.from_weights(MARKET, weights, rebalance=rebalance)
+    with pytest.raises(DataError, match="weights must hold numbers"):
+        Portfolio.from_weights(MARKET, weights.astype(object).replace(np.inf, "much"), rebalance=rebalance)
+
+
+def test_an_endless_wait_for_rebalancing_is_refused():
+    with pytest.raises(ConfigError, match="rebalance must be a whole number of bars or a drift"):
+        Portfolio.from_weights(MARKET, ENTRIES.astype(float), rebalance=np.inf)
+
+
+# ------------------------------------------------------------------------------------------------ labels
+def test_groups_and_cash_are_read_by_their_labels():
+    market = bars([100] * 6, [10] * 6, [50] * 6)
+    names = market.symbols
+    entries = pd.DataFrame(at(market, 0), market.index, market.close.columns)
+    groups = {names[0]: "x", names[1]: "y", names[2]: "x"}
+    by_dict = Portfolio.from_signals(market, entries, group_by=groups, init_cash={"y": 500.0, "x": 900.0})
+    by_series = Portfolio.from_signals(
+        market, entries, group_by=pd.Series(groups)[::-1], init_cash=pd.Series({"y": 500.0, "x": 900.0})
+    )
+    for pf in (by_dict, by_series):
+        assert list(pf.accounts) == ["x", "y"]
+        assert pf.simulation.init_cash.tolist() == [900, 500]
+        assert "cash 500 to 900" in str(pf.assumptions)
+    with pytest.raises(ShapeError, match=f"group_by must say something of each of 3; {names[2]} missing"):
+        Portfolio.from_signals(market, entries, group_by=dict(list(groups.items())[:2]))
+    with pytest.raises(ShapeError, match="init_cash must say something of each of 2; y missing"):
+        Portfolio.from_signals(market, entries, group_by=groups, init_cash={"x": 1.0})
+
+
+# ------------------------------------------------------------------------------------------------ what is kept
+def test_what_the_user_changes_later_changes_nothing():
+    weights = pd.DataFrame(0.5, MARKET.index, MARKET.close.columns)
+    sizes, stops = np.full(MARKET.shape, 1.0), np.full(MARKET.shape, 0.05)
+    of_weights = Portfolio.from_weights(MARKET, weights)
+    of_orders = Portfolio.from_orders(MARKET, sizes, sl_stop=stops)
+    weights.iloc[:, 0] = 0.0
+    sizes[:], stops[:] = 0.0, 0.0
+    fresh = Portfolio.from_weights(MARKET, pd.DataFrame(0.5, MARKET.index, MARKET.close.columns))
+    assert of_weights.fills.tolist() == fresh.fills.tolist() != []
+    assert of_orders.under(ambiguity="neutral").fills.tolist() == of_orders.fills.tolist() != []
+    table = of_orders.orders.frame
+    table["fees"] = -1.0
+    assert (of_orders.orders["fees"] > 0).all()
+
+
+def test_what_is_assumed_follows_the_rules_it_is_told_under():
+    pf = Portfolio.from_signals(MARKET, ENTRIES, sl_stop=0.1)
+    assert "stops fill at their price, beyond it at the open; a bar that holds both counts as pessimistic" in str(
+        pf.assumptions
+    )
+    changed = pf.under(stop_exit_price="stopmarket", ambiguity="neutral")
+    assert "stops fill with slippage; a bar that holds both counts as neutral" in str(changed.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({"time_stop": 3}, "positions are closed after 3 bars"),
+     ({"sl_stop": 0.1, "sl_trail": True}, "the stop loss trails the best price"),
+     ({"limit": 0.01, "limit_bars": 4}, "entries rest at their limits for 4 bars"),
+     ({"funding": pd.DataFrame(1e-4, MARKET.index, MARKET.symbols)}, "funding is paid at its times"),
+     ({"short_entries": at(MARKET, 3)}, "no interest on shorts")],
+)  # fmt: skip
+def test_what_makes_a_difference_is_told(settings, told):
+    assert told not in str(Portfolio.from_signals(MARKET, ENTRIES).assumptions)
+    assert told in str(Portfolio.from_signals(MARKET, ENTRIES, **settings).assumptions)
+
+
+def test_weights_that_never_trade_are_told():
+    weights = pd.DataFrame(0.5, MARKET.index[1:2], MARKET.close.columns)
+    pf = Portfolio.from_weights(MARKET, weights, rebalance=4)
+    assert not len(pf.fills)
+    assert "WARNING: no weight lies at a bar that trades (the first at 2024-01-01 00:00" in str(pf.assumptions)

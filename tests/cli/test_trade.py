@@ -13,6 +13,7 @@ from gwt_lab.data.load import write_bars
 from gwt_lab.live.journal import read_journal
 from gwt_lab.promotion.keys import keys_folder, own_public_key
 from gwt_lab.runs import list_runs
+from gwt_lab.validation.ledger import TrialLedger
 from tests.promotion.made import bundle_copy, noise, waves
 
 RULE = ["--strategy", "ma_cross", "--param", "fast=3", "--param", "slow=12"]
@@ -41,6 +42,7 @@ def data(tmp_path) -> Path:
 
 def test_the_whole_way(verb, data, tmp_path):
     code, out, _ = verb("backtest", "--data", data, *RULE, *CHEAP, "--json")
+    assert TrialLedger().n_trials == 1, "what is backtested is counted"
     assert code == 0
     backtest = json.loads(out)
     assert backtest["stats"]["Total Return [%]"] > 0

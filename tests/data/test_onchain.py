@@ -25,7 +25,7 @@ def _numbers() -> pd.DataFrame:
 def test_a_day_is_known_when_it_is_over_and_published() -> None:
     table = as_onchain(_numbers())
     assert table["known_at"].iloc[0] == DAYS[0] + pd.Timedelta(days=2)
-    assert table["symbol"].unique().tolist() == ["C00/USDT"]
+    assert table["symbol"].unique().tolist() == ["C00"]
     bars = random_bars(1, 80)
     found = AsOfTable(table, ["TxCnt"]).join(bars)["TxCnt"].to_numpy()
     first = bars.index[0]  # 1 January: its last known day is 30 December's when the bar of 23:00 has closed
@@ -78,6 +78,10 @@ def test_the_api_page_by_page() -> None:
     np.testing.assert_allclose(table["TxCnt"], _numbers()["TxCnt"])
     assert server.asked[0][1]["start_time"] == "2023-12-20"
     assert len([1 for _, query in server.asked if query.get("end_time")]) == 3
+    with JsonServer(reply) as server:
+        alone = OnchainApi(f"{server.url}/v4").fetch("c00", "TxCnt", "2023-12-20")
+    assert (server.asked[0][1]["assets"], server.asked[0][1]["metrics"]) == ("c00", "TxCnt")
+    pd.testing.assert_frame_equal(alone, table)
     with JsonServer(lambda *_: {"data": []}) as server, pytest.raises(VenueError, match="has no TxCnt"):
         OnchainApi(server.url).fetch(["c00"], ["TxCnt"], "2023-12-20")
 
@@ -107,6 +111,9 @@ def test_what_an_address_did() -> None:
     assert first["active_addresses"] == 2
     assert empty.drop("known_at").eq(0).all()
     assert (last["exchange_outflow"], last["inflow"], last["active_addresses"]) == (7, 7, 1)
+    pd.testing.assert_frame_equal(
+        address_features(pd.DataFrame(TRANSACTIONS).astype({"value": float}), "mine00", exchanges="exchange1"), found
+    )
     joined = onchain_table(found, window=2).join(random_bars(1, 100))
     assert joined["onchain_transactions"].notna().any()
 
@@ -130,16 +137,62 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         read_onchain(tmp_path / "a.csv")
     with pytest.raises(DataError, match="none of"):
         onchain_table(as_onchain(_numbers()[["time", "asset", "TxCnt"]].rename(columns={"TxCnt": "n"})))
-    with pytest.raises(ConfigError, match="window must be at least 2"):
+    with pytest.raises(ConfigError, match="window must be a whole number of rows, at least 2, got 1"):
         onchain_table(as_onchain(_numbers()), window=1)
     with pytest.raises(DataError, match="TxCnt has negative numbers"):
         onchain_table(as_onchain(_numbers().assign(TxCnt=-1.0)))
+    with pytest.raises(DataError, match="rows with a column known_at: read them with as_onchain"):
+        onchain_table(_numbers())
+    with pytest.raises(DataError, match="no row is left of the assets c00; symbols= names eth"):
+        as_onchain(_numbers(), symbols={"eth": "ETH/USDT"})
+    with pytest.raises(DataError, match="no row is left"):
+        as_onchain(_numbers().assign(asset=None))
+    with pytest.raises(DataError, match="must be a DataFrame"):
+        as_onchain([1, 2])
+    with pytest.raises(DataError, match="from, to; to missing"):
+        address_features(pd.DataFrame(TRANSACTIONS).drop(columns="to"), "mine00")
+
+
+def test_answers_that_cannot_be_read_are_the_feeds_fault() -> None:
+    with JsonServer(lambda *_: {"transactions": [TRANSACTIONS[0] | {"time": "soon"}]}) as server:
+        with pytest.raises(VenueError, match="transactions that cannot be read: time holds something"):
+            AddressFeed(server.url).extract_onchain_features("mine00")
+    for number in (None, "many"):
+        rows = [{"asset": "c00", "time": "2024-01-01", "TxCnt": number}]
+        with JsonServer(lambda *_, rows=rows: {"data": rows}) as server:
+            with pytest.raises(VenueError, match="numbers that cannot be read: no column holds"):
+                OnchainApi(server.url).fetch("c00", "TxCnt", "2024-01-01")
+    for whale in (0, -5, np.inf, "1000", True):
+        with pytest.raises(ConfigError, match="whale must be a number above 0"):
+            AddressFeed("http://127.0.0.1:9", whale=whale)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("delay", [1, "1", 0.5, "soon", None, True, pd.NaT])
+def test_a_length_of_time_has_a_unit(delay: object) -> None:
+    """pandas counts a bare number in nanoseconds: a delay of a day would be none."""
+    for read in (
+        lambda: as_onchain(_numbers(), delay=delay),
+        lambda: OnchainApi("http://127.0.0.1:9", delay=delay),
+        lambda: AddressFeed("http://127.0.0.1:9", delay=delay),
+    ):
+        with pytest.raises(ConfigError, match="delay must be a length of time with its unit"):
+            read()
+
+
+def test_a_coins_numbers_hold_for_all_its_pairs_but_those_with_their_own() -> None:
+    at = pd.DatetimeIndex(["2024-01-01"], tz="UTC")
+    table = AsOfTable(pd.DataFrame({"known_at": at.repeat(2), "symbol": ["BTC", "BTC/EUR"], "x": [1.0, 2.0]}))
+    bars = random_bars(3, 5)
+    renamed = dict(zip(bars.symbols, ["BTC/EUR", "BTC/USD", "ETH/USD"], strict=True))
+    long = bars.to_frame().assign(symbol=lambda frame: frame["symbol"].map(renamed))
+    found = table.join(long)["x"].unstack()
+    np.testing.assert_array_equal(found.iloc[-1].to_numpy(), [2.0, 1.0, np.nan])
 
 
 @pytest.mark.real
 def test_real_coin_metrics(real_data: Path) -> None:
     table = read_onchain(real_data / "onchain_sentiment/coinmetrics_btc_2020_2026.parquet")
-    assert table["symbol"].unique().tolist() == ["BTC/USDT"]
+    assert table["symbol"].unique().tolist() == ["BTC"]
     assert table["known_at"].iloc[0] == pd.Timestamp("2020-01-03", tz="UTC")
     joined = onchain_table(table)
     assert "onchain_net_flow" in joined.columns

@@ -12,6 +12,7 @@ import pytest
 from gwt_lab.data.qlib_export import qlib_vwap
 from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.features.alpha158 import ALPHA158_COLUMNS, ALPHA158_LOOKBACK, ALPHA158_LOOKBACKS, alpha158
+from gwt_lab.features.alpha360 import alpha360
 from gwt_lab.features.windows import WINDOWS, log1p
 from gwt_lab.market.bars import Bars
 from tests.oracles.features_alpha158 import alpha158_oracle, vwap_of
@@ -226,8 +227,9 @@ def test_threads_change_nothing(as_qlib: bool) -> None:
     bars = random_bars(7, 200, seed=12, holes=0.05)
     one, four = (alpha158(bars, as_qlib, n_threads=n) for n in (1, 4))
     np.testing.assert_array_equal(one.to_numpy().view(np.int32), four.to_numpy().view(np.int32))
-    with pytest.raises(ConfigError, match="n_threads must be at least 1"):
-        alpha158(bars, n_threads=0)
+    for wrong in (0, 1.5, "2", True):
+        with pytest.raises(ConfigError, match="n_threads must be a whole number of threads, at least 1, got"):
+            alpha158(bars, n_threads=wrong)
 
 
 def test_rows_without_trades_are_nan_or_left_out() -> None:
@@ -254,6 +256,12 @@ def test_columns_are_picked_in_order_and_misspelling_is_named(as_qlib: bool) -> 
     picked = alpha158(bars, as_qlib, columns=["MIN60", "KMID", "CORD5"])
     pd.testing.assert_frame_equal(picked, alpha158(bars, as_qlib)[["MIN60", "KMID", "CORD5"]])
     assert alpha158(bars, columns=[]).shape == (780, 0)
+    pd.testing.assert_frame_equal(alpha158(bars, columns="MA5"), alpha158(bars, columns=["MA5"]))
+    with pytest.raises(ConfigError, match="each feature once, MA5 comes twice"):
+        alpha158(bars, columns=["MA5", "KMID", "MA5"])
+    for function in (alpha158, alpha360):
+        with pytest.raises(ConfigError, match=r"True or False, got \['MA5'\]; columns are picked with columns="):
+            function(bars, ["MA5"])
     with pytest.raises(UnknownNameError, match="no feature KMIDD; it has KMID"):
         alpha158(bars, columns=["KMIDD"])
 

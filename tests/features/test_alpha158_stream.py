@@ -134,3 +134,31 @@ def test_arrays_of_another_length_and_words_are_refused() -> None:
     for symbols in ([], ["A/B", "a/b"]):
         with pytest.raises(DataError, match="at least one symbol, each once"):
             Alpha158Stream(symbols)
+    assert Alpha158Stream("btc/usdt").symbols == ["BTC/USDT"]
+
+
+def test_a_series_is_read_by_its_names() -> None:
+    """A row of a panel may come in another order than the stream's symbols."""
+    bars = random_bars(3, 70, seed=4)
+    stream, names = Alpha158Stream(bars.symbols), bars.symbols[::-1]
+    panels_ = [getattr(bars, name)[names] for name in FIELDS]
+    rows = [stream.update(time, *(panel.loc[time] for panel in panels_)) for time in bars.index]
+    np.testing.assert_array_equal(bits(np.stack(rows)), bits(batch(replace(bars, quote_volume=None))))
+    assert "3 symbols, bars of 1h, last 2024-01-03 21:00" in repr(stream)
+    later, row = bars.index[-1] + pd.Timedelta("1h"), panels_[0].iloc[-1]
+    plain = pd.Series(row.to_numpy())
+    for wrong in (row.rename({"C00/USDT": "ETH/USDT"}), row.iloc[:2], pd.concat([row, row])):
+        with pytest.raises(ShapeError, match="open must name each symbol of the stream once"):
+            stream.update(later, wrong, plain, plain, plain, plain)
+    stream.update(later, plain, plain, plain, plain, plain)
+    newest = bars.close["C00/USDT"].tail(1)
+    assert Alpha158Stream("C00/USDT").update(later, *(newest for _ in FIELDS))[0, 0] == 0.0
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_a_time_is_read_in_every_unit_and_zone(unit: str, zone: str | None) -> None:
+    moment = pd.Timestamp("2024-01-01 05:00", tz="UTC").tz_convert(zone).as_unit(unit)
+    stream = Alpha158Stream("BTC/USDT")
+    stream.update(moment, 1.0, 1.0, 1.0, 1.0, 1.0)
+    assert stream.last_time == pd.Timestamp("2024-01-01 05:00", tz="UTC")

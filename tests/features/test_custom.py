@@ -100,8 +100,18 @@ def test_one_leaking_column_of_a_hook_is_named() -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(ConfigError, match="lookback must be a whole number"):
         custom_feature(lookback=0)
+    for decorate in (lambda: custom_feature(lambda df: df["close"]), custom_feature):
+        with pytest.raises(ConfigError, match=r"write @custom_feature\(lookback=24\)"):
+            decorate()
     with pytest.raises(ConfigError, match="registered with @custom_feature"):
         AlphaFeatureExtractor(functions=[lambda df: df["close"]])  # type: ignore[list-item]
+    with pytest.raises(ConfigError, match="tables must be AsOfTable or SentimentTable, got DataFrame"):
+        AlphaFeatureExtractor(tables=pd.DataFrame({"a": [1]}))  # type: ignore[arg-type]
+    for wrong in (0, 2.5, "30", True):
+        with pytest.raises(ConfigError, match="lookback must be a whole number of bars, at least 1"):
+            AlphaFeatureExtractor(lookback=wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="lookback of Odd must be a whole number of bars, at least 1"):
+            type("Odd", (AlphaFeatureExtractor,), {"lookback": wrong})
     with pytest.raises(ConfigError, match="no column MA7"):
         AlphaFeatureExtractor(alpha=["MA7"])
     with pytest.raises(DataError, match="extracts nothing"):
@@ -116,6 +126,22 @@ def test_mistakes_are_named() -> None:
     ):
         with pytest.raises((DataError, CausalityError), match=match):
             custom_feature(lookback=2, name="bad")(give)
+
+
+def test_one_column_function_or_table_needs_no_list() -> None:
+    bars = random_bars(2, 60)
+    extractor = AlphaFeatureExtractor(alpha="KMID", functions=price_acceleration, tables=AsOfTable(_table()))
+    assert list(extractor.extract(bars).columns) == ["KMID", "price_acceleration", "level"]
+
+
+def test_a_function_that_fails_says_on_what_it_was_tried() -> None:
+    with pytest.raises(KeyError, match="vwap") as caught:
+
+        @custom_feature(lookback=2)
+        def priced(df: pd.DataFrame) -> pd.Series:
+            return df["close"] / df["vwap"]
+
+    assert "priced failed while it was checked on random bars with the columns open, high" in caught.value.__notes__[0]
 
 
 def test_a_model_on_an_extractor_needs_it_to_be_loaded(tmp_path: Path) -> None:
@@ -181,3 +207,18 @@ def test_bad_tables_are_named() -> None:
         AsOfTable(table[["known_at", "symbol"]])
     with pytest.raises(ConfigError, match="max_age must be positive"):
         AsOfTable(table, max_age="0h")
+    with pytest.raises(ConfigError, match="max_age must be a length of time with its unit"):
+        AsOfTable(table, max_age=5)
+    with pytest.raises(DataError, match="column level more than once"):
+        AsOfTable(pd.concat([table, table[["level"]]], axis=1))
+    with pytest.raises(DataError, match="made of a DataFrame"):
+        AsOfTable([1, 2])  # type: ignore[arg-type]
+
+
+def test_a_tables_infinite_values_are_nan_and_one_name_is_enough() -> None:
+    table = _table().assign(level=[np.inf, -1e300, 9.0], other=1.0)
+    found = AsOfTable(table, "level")
+    assert found.columns == ["level"]
+    joined = found.join(random_bars(1, 14, seed=0))["level"].to_numpy()
+    np.testing.assert_array_equal(joined, [np.nan] * 8 + [9.0] * 6)
+    assert repr(found) == "AsOfTable(3 rows of C00/USDT: level)"

@@ -83,8 +83,9 @@ def test_vader_scores_what_it_should() -> None:
     assert score[2] == 0
     alone = score_posts(posts.iloc[1:2])["score"].iloc[0]
     assert alone == score[1]
-    with pytest.raises(DataError, match="between -1 and 1, got 2"):
-        score_posts(posts, lambda text: 2.0)
+    for wrong, match in ((2.0, "between -1 and 1, got 2"), (np.nan, "got nan"), ("good", "a number between -1 and 1")):
+        with pytest.raises(DataError, match=match):
+            score_posts(posts, lambda text, wrong=wrong: wrong)
 
 
 def test_sentiment_joins_an_extractor() -> None:
@@ -92,11 +93,40 @@ def test_sentiment_joins_an_extractor() -> None:
     extractor = AlphaFeatureExtractor(alpha=["KMID"], tables=[SentimentTable(_posts(), window=5)])
     frame = extractor.extract(bars)
     assert list(frame.columns) == ["KMID", *SENTIMENT_COLUMNS]
+    assert extractor.extract(bars.select(start="2030-01-01")).shape == (0, 6)
     assert frame["sentiment"].notna().any()
-    with pytest.raises(ConfigError, match="window must be at least 1"):
+    with pytest.raises(ConfigError, match="window must be a whole number of bars, at least 1, got 0"):
         SentimentTable(_posts(), window=0)
     with pytest.raises(DataError, match="posts have no score"):
         sentiment_features(bars, _posts().drop(columns="score"))
+
+
+def test_a_coins_posts_count_for_all_its_pairs() -> None:
+    """Feeds name coins, bars name pairs: counted for neither, a busy day would look silent."""
+    raw = pd.DataFrame({"time": [START] * 4, "text": "up", "symbol": ["c00", "C01/USDT", None, "C09"]})
+    posts = score_posts(as_posts(raw), lambda text: 0.5)
+    volume = sentiment_features(random_bars(2, 3), posts, window=1)["post_volume"].unstack()
+    assert volume.iloc[0].tolist() == [0, 0]  # known at the close before
+    volume = sentiment_features(random_bars(2, 3), posts, window=2)["post_volume"].unstack()
+    assert volume.iloc[0].tolist() == [2, 2]
+    assert repr(SentimentTable(posts)) == "SentimentTable(4 posts on C00, C01/USDT, all, C09, window=24)"
+
+
+def test_followers_without_a_number_weigh_nothing() -> None:
+    raw = pd.DataFrame({"time": [START] * 4, "text": "up", "followers": [np.inf, -3, None, 20]})
+    assert as_posts(raw)["followers"].tolist() == [0, 0, 0, 20]
+
+
+@pytest.mark.parametrize("posts", [pd.DataFrame({"time": [START], "text": ["a"]}), [{"text": "a"}], None])
+def test_posts_that_were_not_read_are_named(posts: object) -> None:
+    with pytest.raises(DataError, match=r"read them with as_posts|as as_posts gives it"):
+        SentimentTable(posts)
+    with pytest.raises(DataError, match=r"posts must be a DataFrame|no text"):
+        score_posts(posts if not isinstance(posts, pd.DataFrame) else posts[["time"]])
+    with pytest.raises(ConfigError, match=r"delay must be a length of time with its unit, .*got 60"):
+        as_posts(pd.DataFrame({"time": [START], "text": ["a"]}), delay=60)
+    with pytest.raises(DataError, match="a DataFrame with a time and a text, got list"):
+        as_posts([{"text": "a"}])
 
 
 def test_posts_from_files(tmp_path: Path) -> None:
@@ -145,6 +175,8 @@ def test_the_feed_page_by_page() -> None:
 @pytest.mark.parametrize(
     ("answer", "match"),
     [(404, "answered 404"), (302, "answered 302"), (b"<html>", "no JSON"), ({"posts": 3}, "without a list"),
+     ({"posts": [{"text": "no time"}]}, "posts that cannot be read: posts need a time"),
+     ({"posts": [{"text": "a", "time": "soon"}]}, "posts that cannot be read: time holds something"),
      ({"posts": [], "next": "same"}, "same page again"), (503, "answered 503")],
 )  # fmt: skip
 def test_feeds_that_answer_wrongly(answer: object, match: str) -> None:

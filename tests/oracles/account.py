@@ -269,8 +269,8 @@ class Account:
     def has_drifted(self, decisions: list[Decision], worth: float) -> bool:
         misses = [
             abs(d.size - c.amount * c.last / worth)
-            for d, c in zip(decisions, self.columns, strict=True)
-            if not missing(d.size)
+            for d, c, bar in zip(decisions, self.columns, self.bars, strict=True)
+            if not missing(d.size) and not missing(bar.fill)
         ]
         return any(miss >= self.rules.drift for miss in misses)
 

@@ -211,9 +211,9 @@ def plain_sweep_metrics(account: PlainAccount, bars_per_year: float) -> dict[str
         "win_rate": over(len(wins), len(gains)),
         "profit_factor": over(math.fsum(wins), -math.fsum(losses)),
         "expectancy": over(math.fsum(gains), len(gains)),
-        "n_trades": len(gains),
+        "n_trades": len(gains) + (account.held[-1] if account.held else 0),
         "turnover": over(account.traded, math.fsum(values) / n),
-        "exposure": sum(account.held) / n,
+        "time_in_market": sum(account.held) / n,
         "total_fees": account.fees,
         "final_value": values[-1],
     }

@@ -135,6 +135,23 @@ def test_costs_that_are_given_are_doubled() -> None:
         audit(series, costs=costs.set_axis(DAYS + pd.Timedelta("1h")))
     with pytest.raises(DataError, match="costs must be finite"):
         audit(series, costs=costs.where(costs.index != DAYS[3]))
+    with pytest.raises(DataError, match=r"costs must be 0 or more, got -0\.0005"):
+        audit(series, costs=-costs)
+    with pytest.raises(ShapeError, match=r"costs must be a Series, or a table .* got 0\.001"):
+        audit(series, costs=0.001)
+    with pytest.raises(DataError, match="costs must be numbers"):
+        audit(series, costs=costs.astype(str))
+
+
+def test_costs_find_their_strategy_by_name() -> None:
+    frame = _noise(3)
+    costs = pd.DataFrame({name: 0.0001 * place for place, name in enumerate(frame)}, index=DAYS)
+    found, other = audit(frame, costs=costs), audit(frame, costs=costs[costs.columns[::-1]])
+    pd.testing.assert_frame_equal(found.table, other.table)
+    s2 = frame["s2"] - 0.0002
+    assert other.table.loc["s2", "doubled_sharpe"] == pytest.approx(s2.mean() / s2.std())
+    with pytest.raises(ShapeError, match="the columns of the returns, they differ in s0, fee"):
+        audit(frame, costs=costs.rename(columns={"s0": "fee"}))
 
 
 def test_a_benchmark_is_compared_and_is_no_strategy() -> None:
@@ -154,6 +171,39 @@ def test_a_benchmark_is_compared_and_is_no_strategy() -> None:
         audit(frame, benchmark=held[10:])
     with pytest.raises(ShapeError, match="nothing to compare"):
         audit(held, benchmark="market")
+
+
+def test_a_benchmark_may_begin_as_a_change_from_nothing() -> None:
+    series, held = _alone(), _alone(0.001, seed=9)
+    first = held.where(DAYS != DAYS[0])
+    found = audit(series, benchmark=first)
+    assert found.compared == audit(series, benchmark=held.where(DAYS != DAYS[0], 0.0)).compared
+    assert "the first row of the benchmark is empty" in found.notes[0]
+    both = audit(pd.DataFrame({"own": series.where(DAYS != DAYS[0]), "market": first}), benchmark="market")
+    assert both.compared.total_return == pytest.approx((1 + held[1:]).prod() - 1)
+    with pytest.raises(DataError, match="the benchmark never moves"):
+        audit(series, benchmark=held * 0)
+
+
+def test_a_few_moves_prove_nothing() -> None:
+    rare = pd.Series(np.where(np.arange(800) % 45 == 0, 0.05, 0.0), index=DAYS, name="rare")
+    found = audit(rare)
+    assert found.psr > 0.99  # what the formula says of 18 gains and no loss
+    assert found.verdict == "not proven"
+    assert "only 18 of 800 returns of 'rare' are not 0" in " ".join(found.notes)
+    assert "a deepest fall of 0.0 %" in found.summary[0]
+    more = audit(rare.where(DAYS != DAYS[1], 0.05).where(DAYS != DAYS[2], 0.05))
+    assert more.verdict == "holds up"
+    once = audit(pd.Series(np.where(np.arange(800) == 400, 0.5, 0.0), index=DAYS))
+    assert once.sharpe_interval.low == 0  # of the paths without it
+    assert once.verdict == "not proven"
+
+
+def test_some_minutes_may_make_infinity_a_year() -> None:
+    minutes = pd.date_range("2024-01-01", periods=300, freq="1min", tz="UTC")
+    found = audit(pd.Series(np.random.default_rng(0).normal(0.01, 0.02, 300), index=minutes))
+    assert found.table["annual_return"].iloc[0] == math.inf
+    assert found.to_html()
 
 
 def test_equal_seeds_equal_audits() -> None:
@@ -229,8 +279,17 @@ def test_settings_out_of_range_are_refused() -> None:
         audit(_noise(3), n_trials=2)
     with pytest.raises(ConfigError, match="trial_variance"):
         audit(_noise(3), trial_variance=-1.0)
-    with pytest.raises(ConfigError, match="confidence"):
-        audit(_noise(3), confidence=1.5)
+    for confidence in (1.5, math.nan, "0.9"):
+        with pytest.raises(ConfigError, match="confidence"):
+            audit(_noise(3), confidence=confidence)
+    for n_trials in (math.nan, "10", 10.5, True):
+        with pytest.raises(ConfigError, match="n_trials must be a whole number"):
+            audit(_noise(1), n_trials=n_trials)
+    with pytest.raises(ConfigError, match="trial_variance must be a number of at least 0, got 'x'"):
+        audit(_noise(3), trial_variance="x")
+    for seed in (-1, "x", 1.5):
+        with pytest.raises(ConfigError, match="seed must be a whole number"):
+            audit(_noise(3), seed=seed)
     with pytest.raises(DataError, match="needs a portfolio, a table of returns or a file of them, got int"):
         audit(3)
 
@@ -253,6 +312,14 @@ def test_every_sentence_is_made_from_a_number() -> None:
     assert "a period" in " ".join(audit(_alone().reset_index(drop=True)).summary)
     paid = audit(_alone(0.0001), costs=pd.Series(0.0005, index=DAYS))
     assert "costs" in paid.summary[-2]
+
+
+def test_names_keep_their_letters() -> None:
+    alone = _alone().rename((np.int64(5), "BTC/USDT"))
+    found = audit(alone)
+    assert found.best == "5, BTC/USDT"
+    assert "<h2>Account of <b>5, BTC/USDT</b>, from 1</h2>" in found.to_html()
+    assert audit(alone.tolist()).table["sharpe"].iloc[0] == found.table["sharpe"].iloc[0]
 
 
 class _Page(HTMLParser):

@@ -130,6 +130,25 @@ def test_an_export_is_audited_in_every_form(tmp_path) -> None:
     assert found[0]["pbo"] == found[0]["pbo"]
 
 
+def test_archives_and_files_as_they_come(tmp_path) -> None:
+    document = json.dumps(backtest(Mine=many()))
+    (tmp_path / "marked.json").write_bytes(b"\xef\xbb\xbf" + document.encode())
+    with zipfile.ZipFile(tmp_path / "parameters.zip", "w") as archive:
+        archive.writestr("backtest-result.json", document)
+        archive.writestr("backtest-result_Mine.json", json.dumps({"params": {"note": "x" * 100_000}}))
+    expected = audit(json.loads(document)).table
+    for name in ("marked.json", "parameters.zip"):
+        pd.testing.assert_frame_equal(audit(tmp_path / name).table, expected)
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.json", document)
+        archive.writestr("b.json", document)
+    with pytest.raises(DataError, match=r"two\.zip holds 2 exports, a\.json, b\.json"):
+        audit(tmp_path / "two.zip")
+    (tmp_path / ".last_result.json").write_text('{"latest_backtest": "backtest-result-1.zip"}', encoding="utf-8")
+    with pytest.raises(DataError, match=r"only names the latest backtest: pass backtest-result-1\.zip"):
+        audit(tmp_path / ".last_result.json")
+
+
 def test_a_list_of_trades_says_what_was_assumed() -> None:
     document = backtest(Mine=many())
     listed = audit(many())
@@ -170,6 +189,14 @@ def test_leverage_pays_fees_on_what_was_borrowed() -> None:
             "lost all of its 1,000 by 2024-01-02",
         ),
         ([many()[0] | {"close_date": "yesterday"}], "close_date of 'trades' holds no times"),
+        ({"strategy": {}}, "no strategy in it"),
+        ([row | {"open_date": "2030-01-01"} for row in many()], "closed before it is opened, at 2030-01-01"),
+        (
+            [*many(), many()[0] | {"stake_amount": "much"}],
+            "1 trades of 'trades' have no stake_amount above 0, the first much",
+        ),
+        ([*many(), many()[0] | {"stake_amount": 0.0}], "no stake_amount above 0, the first 0.0"),
+        ([*many(), many()[0] | {"profit_abs": float("inf")}], "1 trades of 'trades' have an infinite profit"),
         (backtest(Mine=[["BTC/USDT", 0.1]]), "lists of values were written before 2020"),
         (many(5), "at least 20 returns, got 5"),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gwt_lab.errors import CausalityError, DataError
+from gwt_lab.errors import CausalityError, ConfigError, DataError
 from gwt_lab.market.bars import Bars
 from gwt_lab.validation.causality import check_causal
 from tests.oracles.markets import random_bars
@@ -139,7 +139,7 @@ def test_reports_read_well_and_raise() -> None:
 def test_callers_mistakes_are_named() -> None:
     with pytest.raises(DataError, match="at least 4 rows"):
         check_causal(lambda b: b.close, BARS.head(3))
-    with pytest.raises(DataError, match="lookback must lie between 1 and the 240 rows"):
+    with pytest.raises(DataError, match="lookback must be a whole number between 1 and the 240 rows"):
         check_causal(lambda b: b.close, BARS, lookback=241)
     with pytest.raises(DataError, match="must return a frame"):
         check_causal(lambda b: np.zeros(3), BARS)
@@ -153,6 +153,55 @@ def test_callers_mistakes_are_named() -> None:
         check_causal(whole_only, BARS)
     with pytest.raises(DataError, match="too few"):
         check_causal(whole_only, BARS, lookback=100)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [({"lookback": 2.5}, "lookback must be a whole number"), ({"lookback": "5"}, "lookback must be a whole number"),
+     ({"n_cuts": 0}, "n_cuts must be a whole number of at least 1, got 0"), ({"n_cuts": 1.5}, "n_cuts must be"),
+     ({"seed": None}, "seed must be a whole number of at least 0, got None"), ({"tolerance": -1}, "tolerance must be"),
+     ({"tolerance": np.nan}, "tolerance must be a number"), ({"tolerance": np.inf}, "tolerance must be a number")],
+)  # fmt: skip
+def test_settings_out_of_range_are_named(settings: dict, match: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=match):
+        check_causal(lambda b: b.close, BARS, **settings)
+    with pytest.raises(ConfigError, match="a function of bars as its first argument, got Bars"):
+        check_causal(BARS, lambda b: b.close)
+
+
+def test_a_law_that_could_not_be_checked_is_no_pass() -> None:
+    """Whatever follows the cut is noise: a function that refuses it hides what it does with the future."""
+    known = set(BARS.close.iloc[-1])
+
+    def only_these(bars: Bars) -> pd.DataFrame:
+        if bars.n_times == BARS.n_times and not known & set(bars.close.iloc[-1]):
+            raise ValueError("unknown prices")
+        return bars.close.shift(1)
+
+    with pytest.raises(CausalityError, match=r"failed on every changed input, the last time with: .*unknown prices"):
+        check_causal(only_these, BARS)
+
+
+def test_what_is_filled_forward_over_a_gap_is_remembered() -> None:
+    bars = random_bars(3, 240, seed=1, holes=0.01)
+    for data in (BARS, bars, bars.close[["C01/USDT"]]):
+        filled = (lambda b: b.ffill().diff()) if isinstance(data, pd.DataFrame) else lambda b: b.close.ffill().diff()
+        report = check_causal(filled, data, lookback=2)
+        assert {leak.law for leak in report.leaks} == {"memory"}, str(report)
+    assert check_causal(lambda b: b.close.diff(), bars, lookback=2).passed
+
+
+def test_values_that_differ_from_call_to_call_are_told_as_such() -> None:
+    rng = np.random.default_rng(0)
+
+    def partly(bars: Bars) -> pd.DataFrame:
+        return bars.close.diff().assign(noise=rng.random(bars.n_times), late=bars.close["C00/USDT"].shift(-1))
+
+    report = check_causal(partly, BARS)
+    assert {(leak.column, leak.law) for leak in report.leaks} == {
+        ("noise", "repetition"), ("late", "truncation"), ("late", "future"),
+    }  # fmt: skip
+    assert "'noise' differs from call to call on equal data" in str(report)
 
 
 def test_equal_seeds_equal_reports() -> None:

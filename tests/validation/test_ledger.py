@@ -224,7 +224,11 @@ def test_mistakes_are_named_and_nothing_is_counted(ledger: TrialLedger) -> None:
         ledger.record(trials(), noise(99), 5000)
     with pytest.raises(DataError, match="Sharpe ratio of trial 3 is infinite"):
         ledger.record(trials(), np.where(np.arange(100) == 3, np.inf, 0.0), 5000)
-    for wrong in (1, 2.5, math.nan, math.inf):
+    with pytest.raises(DataError, match="Sharpe ratios must be numbers"):
+        ledger.record(trials(), ["x"] * 100, 5000)
+    with pytest.raises(DataError, match="a ledger records Trials, got a dict"):
+        ledger.record({"window": 5}, 0.1, 5000)
+    for wrong in (1, 2.5, math.nan, math.inf, "5000"):
         with pytest.raises(DataError, match="n_observations must be a whole number of at least 2"):
             ledger.record(trials(), noise(100), wrong)
     for shape in ((99, 64), (100,), (100, 65)):

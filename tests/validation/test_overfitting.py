@@ -1,5 +1,7 @@
 """The probability of backtest overfitting equals its plain twin and the known answers."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,6 +96,11 @@ def test_mistakes_are_named() -> None:
     frame = pd.DataFrame(noise(), columns=[f"s{number}" for number in range(20)])
     with pytest.raises(ConfigError, match="even number from 2 to 20, got 7"):
         probability_of_backtest_overfitting(frame, 7)
+    for wrong in (math.nan, "16", None):
+        with pytest.raises(ConfigError, match="n_blocks must be an even number"):
+            probability_of_backtest_overfitting(frame, wrong)
+    with pytest.raises(DataError, match="returns must be numbers, one column a strategy"):
+        probability_of_backtest_overfitting(frame.assign(name="x"), 8)
     with pytest.raises(ConfigError, match="got 22"):
         probability_of_backtest_overfitting(frame, 22)
     with pytest.raises(DataError, match="16 blocks need 16 rows or more, got 10"):

@@ -134,5 +134,17 @@ def test_mistakes_are_named() -> None:
         min_track_record_length(0.1, math.nan)
     with pytest.raises(ConfigError, match=r"confidence must lie between 0\.5 and 1, got 95"):
         min_track_record_length(0.1, confidence=95)
+    for wrong in ("0.1", None, True, np.array([0.1, 0.2])):
+        with pytest.raises(DataError, match="sharpe must be a finite number"):
+            probabilistic_sharpe_ratio(wrong, 100)
+        with pytest.raises(DataError, match="n_observations must be at least 2"):
+            probabilistic_sharpe_ratio(0.1, wrong)
+        with pytest.raises(ConfigError, match="n_trials must be at least 1"):
+            expected_max_sharpe(wrong, 1.0)
+        with pytest.raises(ConfigError, match="trial_variance must be a number"):
+            expected_max_sharpe(2, wrong)
+        with pytest.raises(ConfigError, match="confidence must lie between"):
+            min_track_record_length(0.1, confidence=wrong)
+    assert probabilistic_sharpe_ratio(np.float64(0.5), np.int64(10)) == probabilistic_sharpe_ratio(0.5, 10)
     with pytest.raises(ConfigError, match="sharpe_annual must be positive, got 0"):
         min_backtest_length(0.0, 10)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.errors import ConfigError, DataError, ShapeError
 from gwt_lab.validation.splits import PurgedWalkForward
 
 
@@ -86,4 +86,21 @@ def test_mistakes_are_named() -> None:
         list(PurgedWalkForward(5, purged_size=3).split(_panel(8, 1)))
     with pytest.raises(DataError, match="rows with dates"):
         list(PurgedWalkForward().split(pd.DataFrame({"x": range(10)})))
+    for wrong in (None, "5", float("nan"), True, 2.5):
+        with pytest.raises(ConfigError, match="n_splits must be a whole number"):
+            PurgedWalkForward(wrong)
+    frame = _panel(40, 1)
+    dates = frame.index.get_level_values("datetime")
+    splits = PurgedWalkForward(3).split
+    with pytest.raises(ShapeError, match="groups must hold one time a row, 40, got 3"):
+        list(splits(frame, groups=dates[:3]))
+    # numbers, as scikit-learn's groups often are, would be times of 1970 and purge nothing
+    with pytest.raises(DataError, match="a label is known before its row"):
+        list(splits(frame, groups=np.arange(40)))
+    with pytest.raises(DataError, match="groups must be times"):
+        list(splits(frame, groups=["BTC/USDT"] * 40))
+    with pytest.raises(DataError, match="nothing is left to train on before the test block of 2024-01-01 10:00"):
+        list(splits(frame, groups=dates + pd.Timedelta("2D")))
+    with pytest.raises(DataError, match="1 rows have no date"):
+        list(splits(pd.DataFrame(index=dates.where(dates != dates[4]))))
     assert repr(PurgedWalkForward(2, purged_size=1)).startswith("PurgedWalkForward(n_splits=2")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from gwt_lab.errors import ConfigError, DataError, ShapeError
 from gwt_lab.validation.trials import MOST_SIGNATURES, Trials, study_name
 from tests.docs.pages import ROOT
+from tests.oracles.markets import random_bars
 
 SETTING: dict[str, Any] = {
     "data": "3f" * 32,
@@ -92,6 +93,13 @@ def test_columns_and_single_values_agree() -> None:
     together = hashes(columns)
     assert together == hashes(rows) == [hashes([row])[0] for row in rows] == hashes(pd.DataFrame(columns))
     assert len(set(together)) == 4
+
+
+def test_bars_are_known_by_their_content() -> None:
+    bars = random_bars(2, 50, seed=1)
+    from_bars, named = (Trials({"a": 1}, **(SETTING | {"data": data})) for data in (bars, bars.content_hash))
+    assert from_bars.data == bars.content_hash
+    np.testing.assert_array_equal(from_bars.hashes, named.hashes)
 
 
 def test_order_of_symbols_and_the_code_say_nothing() -> None:
@@ -243,5 +251,7 @@ def test_mistakes_are_named() -> None:
         Trials({}, **(SETTING | {"universe": []}))
     with pytest.raises(ConfigError, match="strategy of a trial must be a text that says something, got ''"):
         Trials({}, **(SETTING | {"strategy": ""}))
+    with pytest.raises(ConfigError, match="data of a trial must be a text that says something, got None"):
+        Trials({}, **(SETTING | {"data": None}))
     with pytest.raises(ConfigError, match="data of a trial must be a text"):
         Trials({}, **(SETTING | {"data": None, "study": "mine"}))

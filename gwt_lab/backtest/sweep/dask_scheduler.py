@@ -40,7 +40,11 @@ def dask_scheduler(client: Any) -> Scheduler:
             _run(client, work, chunks, done)
             return
         if client != "dask":
-            with distributed.Client(client) as own:
+            try:
+                own = distributed.Client(client)
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"no Dask scheduler answers at {client}: {error}") from error
+            with own:
                 _run(own, work, chunks, done)
             return
         try:

@@ -23,7 +23,7 @@ from gwt_lab.backtest.sweep.schedulers import Scheduler, scheduler_of
 from gwt_lab.backtest.sweep.search import Search
 from gwt_lab.backtest.sweep.user_functions import UserStrategy, check_user_strategy, code_hash, user_strategy
 from gwt_lab.backtest.sweep.work import SIGNAL_BYTES, Chunk, FamilyWork, Work, probe, sweep_market
-from gwt_lab.errors import ConfigError, UnknownNameError
+from gwt_lab.errors import ConfigError, LedgerError, UnknownNameError
 from gwt_lab.kernels import KERNELS_HASH
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
@@ -147,6 +147,9 @@ def sweep(
         If a function returns something of another shape or type.
     CausalityError
         If a function looks ahead.
+    LedgerError
+        If the ledger cannot be written, before anything is evaluated where that can be known, else with the result as
+        its `partial`.
     KeyboardInterrupt
         On Ctrl-C, after what was finished has been written and counted; `partial` holds its rows.
     """
@@ -182,7 +185,13 @@ def sweep(
     except BaseException as error:
         _keep_partial(error, job, collected, recorder, started)
         raise
-    recorder.record(collected)
+    try:
+        recorder.record(collected)
+    except LedgerError as error:
+        # a result that took hours is not lost with the ledger
+        error.partial = _result(job, collected, recorder, started)  # type: ignore[attr-defined]
+        error.add_note("the sweep itself is done: its result is `partial` of this error")
+        raise
     return _result(job, collected, recorder, started)
 
 
@@ -279,6 +288,8 @@ def _bars(bars: Any, price: str) -> Bars:
 
 
 def _metrics(metrics: Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(metrics, Iterable):
+        raise ConfigError(f"metrics must name one or more of {', '.join(streaming.METRICS)}, got {metrics!r}")
     names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     unknown = [str(name) for name in names if name not in streaming.METRICS]
     if unknown:

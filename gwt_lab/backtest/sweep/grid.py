@@ -122,6 +122,8 @@ class Axes:
 
     def sample(self, n_samples: int, seed: int) -> Grid:
         """Return `n_samples` different combinations drawn at random, in the grid's order; all if there are fewer."""
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+            raise ConfigError(f"seed must be a whole number from 0 on, got {seed!r}")
         rng = np.random.default_rng(seed)
         total = self.n_product
         if n_samples >= total:

@@ -13,6 +13,7 @@ __all__ = ["PLATEAU_COLUMNS", "axis_ranks", "plateau_scores"]
 
 PLATEAU_COLUMNS = ("value", "median", "worst", "dispersion", "neighbours", "missing", "score")
 _BLOCK_VALUES = 4_000_000
+_MOST_PLACES = 100_000
 
 
 def axis_ranks(index: pd.Index, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -54,8 +55,8 @@ def plateau_scores(values: np.ndarray, ranks: np.ndarray, ordered: np.ndarray, r
         that the same dispersion costs it more. The score is NaN where the value is, and where there are fewer values
         than one more than the number of axes: what has no neighbourhood cannot be judged.
     """
-    if radius < 1:
-        raise ConfigError(f"radius must be a whole number of steps of at least 1, got {radius}")
+    if not isinstance(radius, (int, np.integer)) or isinstance(radius, bool) or radius < 1:
+        raise ConfigError(f"radius must be a whole number of steps of at least 1, got {radius!r}")
     sizes = ranks.max(axis=0) + 1 if len(ranks) else np.ones(ranks.shape[1], dtype=np.int64)
     if np.prod(sizes.astype(np.float64)) > 2**62:
         raise ConfigError("the parameters take too many different values to number the grid: drop one or round them")
@@ -64,6 +65,11 @@ def plateau_scores(values: np.ndarray, ranks: np.ndarray, ordered: np.ndarray, r
     order = np.argsort(keys, kind="stable")
     sorted_keys, sorted_values = keys[order], values[order]
     moving = ordered & (sizes > 1)
+    if (2 * int(radius) + 1) ** int(moving.sum()) > _MOST_PLACES:
+        raise ConfigError(
+            f"radius={radius} looks at {(2 * int(radius) + 1) ** int(moving.sum()):,} places around each combination, "
+            f"at most {_MOST_PLACES:,} are taken: take a smaller one"
+        )
     steps = [range(-radius, radius + 1) if moves else (0,) for moves in moving]
     offsets = np.array(list(itertools.product(*steps)), dtype=np.int64).reshape(-1, len(sizes))
     out = {name: np.empty(len(values)) for name in ("median", "worst", "dispersion", "neighbours")}

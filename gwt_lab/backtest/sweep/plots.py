@@ -89,7 +89,7 @@ def _reduced(result: SweepResult, names: list[str], metric: str, symbol: str | N
     column = result.metric(metric)
     others = [name for name in result.parameters if name not in names]
     several = [name for name in others if column.index.get_level_values(name).nunique(dropna=False) > 1]
-    symbols = list(column.index.get_level_values("symbol").unique())
+    symbols = list(column.index.get_level_values("symbol").unique()) if "symbol" in column.index.names else []
     if symbol is not None:
         if symbol not in symbols:
             raise UnknownNameError(f"no symbol {symbol!r}; there are {', '.join(map(str, symbols))}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gwt_lab.backtest.sweep.rules import RULE_NAMES
-from gwt_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from gwt_lab.backtest.sweep.collect import Collected
@@ -38,12 +37,10 @@ class Recorder:
     """
 
     def __init__(self, ledger: Any, job: Job, study: str | None) -> None:
-        from gwt_lab.validation.ledger import TrialLedger
+        from gwt_lab.validation.ledger import ledger_of
         from gwt_lab.validation.trials import study_name
 
-        if not (ledger is None or isinstance(ledger, bool) or hasattr(ledger, "record")):
-            raise ConfigError(f"ledger must be a TrialLedger, True or False, got {type(ledger).__name__}")
-        self.ledger: Any = None if ledger is False else (TrialLedger() if ledger in (None, True) else ledger)
+        self.ledger: Any = ledger_of(ledger)
         self.study = "" if self.ledger is None else study or study_name(job.bars.content_hash, job.name)
         self.n_new = self.n_trials = 0
         # one account of all symbols is one trial; else every symbol is a trial of its own
@@ -52,11 +49,20 @@ class Recorder:
         self._trials: list[Any] = []
 
     def prepare(self, job: Job) -> None:
-        """Name every trial, so that it is known whose returns the ledger wants."""
+        """Name every trial, so that it is known whose returns the ledger wants.
+
+        Raises
+        ------
+        LedgerError
+            If the ledger cannot be written: better known now than after the sweep.
+        """
         if self.ledger is None:
             return
+        from gwt_lab.validation.ledger import TrialLedger
         from gwt_lab.validation.trials import Trials
 
+        if isinstance(self.ledger, TrialLedger):
+            self.ledger.refuse_unwritable()
         columns, label = _columns(job), _label(job)
         named = {"data": job.bars.content_hash, "strategy": job.name, "label": label, "code_hash": job.code_hash}
         self._trials = [Trials(columns, universe=names, study=self.study, **named) for names in self._universes]

@@ -206,7 +206,7 @@ class SweepResult(pd.DataFrame):
         """
         column = self.metric(metric or str(self.columns[0]))
         sign = 1.0 if largest else -1.0
-        ranks, ordered = axis_ranks(column.index, [*self.parameters, "symbol"])
+        ranks, ordered = axis_ranks(column.index, [*self.parameters, *({"symbol"} & set(self.index.names))])
         found = plateau_scores(sign * column.to_numpy(dtype=np.float64), ranks, ordered, radius)
         for name in ("value", "median", "worst", "score"):
             found[name] = sign * found[name]

@@ -36,6 +36,8 @@ def sweep_folder(name: str | os.PathLike[str]) -> Path:
     ConfigError
         If the name is empty.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ConfigError(f"resume must name the sweep, or be a path; got {name!r}")
     text = os.fspath(name)
     if not text.strip():
         raise ConfigError("resume must name the sweep, or be a path; got an empty name")
@@ -86,7 +88,7 @@ class ChunkStore:
         if manifest.is_file():
             self._refuse_another(_read_manifest(manifest), identity)
             return
-        if self.folder.exists() and any(self.folder.iterdir()):
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise DataError(f"{self.folder} holds something other than a sweep: name another place to resume from")
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(manifest) as scratch:

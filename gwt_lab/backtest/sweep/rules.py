@@ -76,6 +76,8 @@ def rules_in_grid(base: SweepRules, grid: Grid) -> tuple[tuple[SweepRules, ...],
     ConfigError
         If one of them is out of range.
     """
+    if "sl_stop" not in grid.names and np.isnan(base.sl_stop) and (base.sl_trail or "sl_trail" in grid.names):
+        raise ConfigError("sl_trail trails the stop loss at the distance sl_stop, which is not given: add sl_stop=0.05")
     if not grid.names:
         return (base,), np.zeros(len(grid), dtype=np.int64)
     _, first, which = np.unique(grid.codes, axis=0, return_index=True, return_inverse=True)

@@ -108,14 +108,14 @@ def _expectancy(acc: FloatArray, bars_per_year: float) -> FloatArray:
 
 
 def _n_trades(acc: FloatArray, bars_per_year: float) -> FloatArray:
-    return acc[..., TRADES].copy()
+    return acc[..., TRADES] + acc[..., OPEN]
 
 
 def _turnover(acc: FloatArray, bars_per_year: float) -> FloatArray:
     return _ratio(acc[..., TRADED], acc[..., SUM_VALUES] / acc[..., N_BARS])
 
 
-def _exposure(acc: FloatArray, bars_per_year: float) -> FloatArray:
+def _time_in_market(acc: FloatArray, bars_per_year: float) -> FloatArray:
     return acc[..., BARS_HELD] / acc[..., N_BARS]
 
 
@@ -127,8 +127,9 @@ def _final_value(acc: FloatArray, bars_per_year: float) -> FloatArray:
     return acc[..., VALUE].copy()
 
 
-# Each takes sums of shape (..., N_ACC) and bars per year, and returns one number per account. Trades are closed ones:
-# from flat to flat, or to the other side. No variance, no loss, no drawdown, no trade: NaN, as in `metrics`.
+# Each takes sums of shape (..., N_ACC) and bars per year, and returns one number per account. A trade goes from flat to
+# flat, or to the other side; all of them count, gains are those of closed ones. No variance, no loss, no drawdown, no
+# trade: NaN, as in `metrics`.
 METRICS: dict[str, Callable[[FloatArray, float], FloatArray]] = {
     "total_return": _total_return,
     "annualized_return": _annualized_return,
@@ -142,7 +143,7 @@ METRICS: dict[str, Callable[[FloatArray, float], FloatArray]] = {
     "expectancy": _expectancy,
     "n_trades": _n_trades,
     "turnover": _turnover,
-    "exposure": _exposure,
+    "time_in_market": _time_in_market,
     "total_fees": _total_fees,
     "final_value": _final_value,
 }

@@ -181,7 +181,9 @@ def user_strategy(strategy: Any) -> UserStrategy:
 
 def _name(function: Any) -> str:
     inner = getattr(function, "func", function)  # functools.partial
-    return str(getattr(inner, "__name__", type(inner).__name__))
+    name = str(getattr(inner, "__name__", type(inner).__name__))
+    # lambdas share their name, so their code tells one from another
+    return f"{name} {code_hash(function)[:8]}" if name == "<lambda>" else name
 
 
 def _of_strategy(strategy: Any) -> UserStrategy:

@@ -108,6 +108,19 @@ def test_a_scattered_sample_has_no_plateau() -> None:
     assert found["score"].isna().sum() >= 45
 
 
+def test_a_radius_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(ConfigError, match="looks at 4,000,004,000,001 places around each combination, at most 100,000"):
+        table({key: 0.0 for key in itertools.product((1, 2), repeat=2)}, ["x", "y"]).plateau(radius=10**6)
+
+
+def test_one_symbols_part_has_a_plateau_of_its_own() -> None:
+    index = pd.MultiIndex.from_product([[1, 2, 3], [1, 2, 3], ["A", "B"]], names=["x", "y", "symbol"])
+    result = SweepResult(np.arange(18.0)[:, None] ** 2, index=index, columns=["total_return"])
+    whole, part = result.plateau(), result.xs("B", level="symbol")
+    pd.testing.assert_frame_equal(part.plateau(), pd.DataFrame(whole.xs("B", level="symbol")))
+    np.testing.assert_array_equal(part.heatmap().data[0].z, result.heatmap(symbol="B").data[0].z)
+
+
 def test_a_radius_is_a_step_or_more() -> None:
     with pytest.raises(ConfigError, match="radius"):
         table(landscape(1, 1), ["x", "y"]).plateau(radius=0)

@@ -47,7 +47,7 @@ def test_equals_the_portfolio_of_its_weights(holes, price):
             "max_drawdown": pf.max_drawdown(),
             "turnover": pf.turnover(),
             "total_fees": pf.fills[:, 4].sum(),
-            "exposure": (pf.amounts != 0).any(axis=1).mean(),
+            "time_in_market": pf.time_in_market(),
         }.items():
             got = streaming.METRICS[name](sums, market.bars_per_year)
             assert float(got) == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True), (values, name)

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gwt_lab.backtest.portfolio import Portfolio
 from gwt_lab.backtest.sweep import SweepResult, sweep
 from gwt_lab.backtest.sweep.families import FAMILIES
+from gwt_lab.backtest.sweep.streaming import METRICS
 from gwt_lab.backtest.sweep.work import sweep_market
-from gwt_lab.errors import ConfigError, DataError, UnknownNameError
+from gwt_lab.errors import ConfigError, DataError, LedgerError, UnknownNameError
 from gwt_lab.validation.ledger import TrialLedger
 from tests.oracles.paths import bars_of, random_paths
 
@@ -36,6 +38,26 @@ def test_the_index_holds_parameters_then_symbol_and_the_columns_metrics(bars) ->
     assert list(result.columns) == ["total_return", "sharpe_ratio", "max_drawdown"]
     assert (result["max_drawdown"] <= 0).all()
     assert result["total_return"].nunique() == len(result)
+
+
+@pytest.mark.parametrize("stops", [{}, {"sl_stop": 0.03, "direction": "both"}], ids=["plain", "stops, both sides"])
+def test_every_metric_is_what_the_portfolio_of_the_same_signals_says(bars, stops) -> None:
+    result = sweep("ma_cross", bars, {"fast": 5, "slow": 40}, metrics=METRICS, ledger=False, **stops)
+    signals = FAMILIES["ma_cross"].signals(sweep_market(bars, 8760.0), fast=5, slow=40)
+    entries, exits = (pd.DataFrame(found.T, bars.index, bars.close.columns) for found in signals)
+    sides = {"short_entries": exits, "short_exits": entries} if stops else {}
+    settings = {name: value for name, value in stops.items() if name != "direction"}
+    pf = Portfolio.from_signals(bars, entries, exits, cash_sharing=False, **sides, **settings)
+    theirs = {name: getattr(pf, name)() for name in METRICS if hasattr(pf, name)}
+    theirs |= {"volatility": pf.annualized_volatility(), "final_value": pf.value().iloc[-1]}
+    theirs |= {
+        "n_trades": pf.trades.count(),
+        "total_fees": pf.orders.frame.groupby("symbol")["fees"].sum()[[*bars.symbols]],
+    }
+    assert pf.trades.open.count().sum() > 0, "an open trade was wanted"
+    assert set(theirs) == set(METRICS)
+    for name, numbers in theirs.items():
+        np.testing.assert_allclose(result[name], np.asarray(numbers, dtype=float), rtol=1e-9, err_msg=name)
 
 
 def test_every_form_of_a_grid_gives_the_same_rows(bars) -> None:
@@ -183,6 +205,31 @@ def test_a_ledger_of_ones_own_or_none(bars, tmp_path) -> None:
         sweep("ma_cross", bars, GRID, ledger="here")
 
 
+@pytest.mark.parametrize("what", ["damaged", "a folder"])
+def test_a_ledger_that_cannot_be_written_is_known_before_anything_is_evaluated(bars, tmp_path, what) -> None:
+    path, called = tmp_path / "ledger", []
+    _ = path.mkdir() if what == "a folder" else path.write_bytes(b"no ledger at all" * 100)
+
+    def strategy(close: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+        called.append(window)
+        return close > window, close <= window
+
+    with pytest.raises(LedgerError, match=r"is a folder|is damaged or no ledger"):
+        sweep(strategy, bars, {"window": [90, 100, 110]}, ledger=TrialLedger(path), check=False)
+    assert called == [90]  # the first is timed, to cut the work
+
+
+def test_a_result_is_not_lost_with_the_ledger(bars, tmp_path) -> None:
+    class Full(TrialLedger):
+        def record(self, *args, **options):
+            raise LedgerError("no space left")
+
+    with pytest.raises(LedgerError, match="no space left") as caught:
+        sweep("ma_cross", bars, GRID, ledger=Full(tmp_path / "ledger"))
+    expected = sweep("ma_cross", bars, GRID, ledger=False)
+    pd.testing.assert_frame_equal(pd.DataFrame(caught.value.partial), pd.DataFrame(expected))
+
+
 # ------------------------------------------------------------------------------------------------ bad input
 @pytest.mark.parametrize(
     ("settings", "error", "told"),
@@ -206,11 +253,17 @@ def test_a_ledger_of_ones_own_or_none(bars, tmp_path) -> None:
         ({"tp_stop": 0}, ConfigError, "tp_stop must be a fraction"),
         ({"time_stop": 1.5}, ConfigError, "time_stop must be a whole number"),
         ({"sl_trail": 1}, ConfigError, "sl_trail must be"),
+        ({"sl_trail": True}, ConfigError, "trails the stop loss at the distance sl_stop, which is not given"),
         ({"n_samples": 0}, ConfigError, "n_samples must be"),
         ({"n_threads": -1}, ConfigError, "n_threads must be"),
         ({"max_memory": "much"}, ConfigError, "max_memory must be"),
         ({"scheduler": "sun"}, ConfigError, "scheduler must be"),
         ({"resume": ""}, ConfigError, "empty name"),
+        ({"resume": True}, ConfigError, "resume must name the sweep, or be a path; got True"),
+        ({"resume": __file__}, DataError, "holds something other than a sweep"),
+        ({"metrics": None}, ConfigError, "metrics must name one or more of total_return"),
+        ({"n_samples": 2, "seed": -1}, ConfigError, "seed must be a whole number from 0 on, got -1"),
+        ({"n_samples": 2, "seed": "x"}, ConfigError, "seed must be a whole number from 0 on, got 'x'"),
         ({"bars": "BTC"}, DataError, "bars must be"),
     ],
 )

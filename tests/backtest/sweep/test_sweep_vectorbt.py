@@ -43,12 +43,12 @@ def assert_equals(acc, theirs, label):
         "max_drawdown": theirs.max_drawdown(),
         "volatility": theirs.annualized_volatility(),
         "final_value": theirs.final_value(),
-        "n_trades": trades.count(),
+        "n_trades": theirs.trades.count(),
         "win_rate": trades.win_rate(),
         "expectancy": trades.expectancy(),
         "profit_factor": trades.profit_factor(),
         "total_fees": theirs.orders.fees.sum(),
-        "exposure": theirs.position_coverage(),
+        "time_in_market": theirs.position_coverage(),
     }
     ruined = acc[:, streaming.VALUE] <= 0  # where vectorbt's ratios of a worthless account are its own
     for name, numbers in expected.items():
