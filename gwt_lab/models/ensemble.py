@@ -39,6 +39,13 @@ class EnsembleSignalGenerator:
     threshold : float, default 0.6
         As in `QlibSignalGenerator`.
 
+    Attributes
+    ----------
+    forecasts_ : DataFrame
+        Out-of-sample forecasts of the ensemble: columns forecast, fold and earned.
+    report_ : dict
+        What `train` returned.
+
     Raises
     ------
     ConfigError
@@ -201,6 +208,7 @@ class EnsembleSignalGenerator:
             "weights": self.weights.tolist(),
             "stack": self.stack_.document() if self.stacking else None,
             "threshold": self.threshold,
+            "report": getattr(self, "report_", None),
         }
         return write_model_file(content, path)
 
@@ -238,6 +246,8 @@ class EnsembleSignalGenerator:
             )
             if stack is not None:
                 ensemble.stack_ = Stack.from_document(stack, len(members))
+            if content.get("report") is not None:
+                ensemble.report_ = dict(content["report"])
         except (KeyError, TypeError, ConfigError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
