@@ -152,7 +152,7 @@ class EnsembleSignalGenerator:
         views = [generator._checked(data, symbol) for generator in self.generators]
         name = only_symbol(views[0], symbol)
         frames = [
-            generator._forecast(bars.tail(self.lookback)).xs(name, level="instrument", drop_level=False)
+            generator._forecast(generator.features.newest(bars)).xs(name, level="instrument", drop_level=False).tail(1)
             for generator, bars in zip(self.generators, views, strict=True)
         ]
         frame = self._combined(frames)

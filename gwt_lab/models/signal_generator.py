@@ -225,7 +225,7 @@ class QlibSignalGenerator:
         """
         bars = self._checked(data, symbol)
         name = only_symbol(bars, symbol)
-        frame = self._forecast(bars.tail(self.features.lookback))
+        frame = self._forecast(self.features.newest(bars))
         return latest(frame, name, self.question.column, self._sizes())
 
     def _forecast(self, bars: Bars) -> pd.DataFrame:
