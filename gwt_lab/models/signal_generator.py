@@ -229,6 +229,8 @@ class QlibSignalGenerator:
         return latest(frame, name, self.question.column, self._sizes())
 
     def _forecast(self, bars: Bars) -> pd.DataFrame:
+        if len(self.symbols_) == 1 and bars.n_symbols > 1:  # trained on a symbol's own rows, asked about them
+            return pd.concat([self._forecast(bars.select(symbol)) for symbol in bars.symbols]).sort_index()
         features = self._features(bars)
         values = features.to_numpy(dtype=np.float32)
         usable = usable_rows(bars, self.features, values)

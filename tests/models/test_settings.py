@@ -14,6 +14,7 @@ from gwt_lab.models.drift import needs_retraining, population_stability, rolling
 from gwt_lab.models.ensemble import EnsembleSignalGenerator
 from gwt_lab.models.lightgbm_model import LightGBMParams
 from gwt_lab.models.signal_generator import QlibSignalGenerator
+from gwt_lab.validation.splits import PurgedWalkForward
 from tests.models.made import COLUMNS, SMALL, persistent_bars
 
 
@@ -84,8 +85,11 @@ def test_generators_pass_to_other_processes(bars: Bars, features: object) -> Non
 
 
 def test_a_fold_of_one_class_is_told(bars: Bars) -> None:
-    with pytest.raises(DataError, match=r"has label [01]: training needs at least two different labels|too few for 5"):
-        QlibSignalGenerator(features=["KMID"], **SMALL).train(bars.select(bars.symbols[0]).head(14))
+    one = bars.select(bars.symbols[0])
+    splits = PurgedWalkForward(2, train_size=1, purged_size=2)
+    generator = QlibSignalGenerator(features=["KMID"], splits=splits, **SMALL)
+    with pytest.raises(DataError, match=r"fold [01] cannot be trained: every row \(1\) has label [01]: training needs"):
+        generator.train(one)
 
 
 @pytest.mark.parametrize("n_jobs", ["x", 1.5, -1, True])
