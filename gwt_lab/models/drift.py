@@ -121,7 +121,8 @@ def population_stability(generator: QlibSignalGenerator, data: Any) -> pd.DataFr
     """
     bars = _one(generator)._checked(data, None)
     reference = generator.reference_
-    bars = bars.tail(generator.features.lookback + reference["window"] - 1)
+    before = bars.head(max(bars.n_times - reference["window"] + 1, 1))
+    bars = bars.tail(generator.features.newest(before).n_times + reference["window"] - 1)
     from gwt_lab.models.training import usable_rows
 
     features = generator._features(bars)

@@ -39,6 +39,13 @@ class EnsembleSignalGenerator:
     threshold : float, default 0.6
         As in `QlibSignalGenerator`.
 
+    Attributes
+    ----------
+    forecasts_ : DataFrame
+        Out-of-sample forecasts of the ensemble: columns forecast, fold and earned.
+    report_ : dict
+        What `train` returned.
+
     Raises
     ------
     ConfigError
@@ -145,7 +152,7 @@ class EnsembleSignalGenerator:
         views = [generator._checked(data, symbol) for generator in self.generators]
         name = only_symbol(views[0], symbol)
         frames = [
-            generator._forecast(bars.tail(self.lookback)).xs(name, level="instrument", drop_level=False)
+            generator._forecast(generator.features.newest(bars)).xs(name, level="instrument", drop_level=False).tail(1)
             for generator, bars in zip(self.generators, views, strict=True)
         ]
         frame = self._combined(frames)
@@ -201,6 +208,7 @@ class EnsembleSignalGenerator:
             "weights": self.weights.tolist(),
             "stack": self.stack_.document() if self.stacking else None,
             "threshold": self.threshold,
+            "report": getattr(self, "report_", None),
         }
         return write_model_file(content, path)
 
@@ -224,7 +232,7 @@ class EnsembleSignalGenerator:
             raise DataError(f"the model file holds a {content.get('generator')}: load it with its own class")
         try:
             documents = content["members"]
-            given = [None] * len(documents) if features is None else list(features)
+            given = _extractors(features, len(documents))
             members = [
                 QlibSignalGenerator.from_document(document, features=extractor)
                 for document, extractor in zip(documents, given, strict=True)
@@ -238,6 +246,8 @@ class EnsembleSignalGenerator:
             )
             if stack is not None:
                 ensemble.stack_ = Stack.from_document(stack, len(members))
+            if content.get("report") is not None:
+                ensemble.report_ = dict(content["report"])
         except (KeyError, TypeError, ConfigError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
@@ -264,6 +274,14 @@ def _members(generators: Any) -> list[QlibSignalGenerator]:
     if not given:
         raise ConfigError("an ensemble needs at least one generator, got none")
     return given
+
+
+def _extractors(features: Any, n: int) -> list[Any]:
+    if features is None:
+        return [None] * n
+    if isinstance(features, (str, bytes)) or not isinstance(features, Sequence) or len(features) != n:
+        raise DataError(f"features must be a list of {n}, the extractor of each member or None, got {features!r}")
+    return list(features)
 
 
 def _weights(weights: Sequence[float] | None, n: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, UnknownNameError
 from gwt_lab.features.alpha158 import ALPHA158_COLUMNS, ALPHA158_LOOKBACK, ALPHA158_LOOKBACKS, alpha158
+from gwt_lab.features.panel import traded_rows
 from gwt_lab.market.bars import Bars
 
 __all__ = ["FeatureSet", "feature_set", "restored_feature_set"]
@@ -33,6 +34,8 @@ class FeatureSet:
         From bars to the long frame of float32, every time and symbol of the bars.
     columns : tuple of str
         Names; empty where only the computed frame knows them.
+    across_outages : bool
+        Whether the lookback counts only the times at which something traded, as qlib's windows do.
     """
 
     source: str
@@ -40,6 +43,19 @@ class FeatureSet:
     lookbacks: dict[str, int]
     compute: Callable[[Bars], pd.DataFrame]
     columns: tuple[str, ...] = ()
+    across_outages: bool = False
+
+    def whole(self, bars: Bars) -> np.ndarray:
+        """Return at which times of the bars the lookback is whole, a bool for each."""
+        counted = traded_rows(bars) if self.across_outages else np.ones(bars.n_times, dtype=bool)
+        return np.asarray(np.cumsum(counted) >= self.lookback)
+
+    def newest(self, bars: Bars) -> Bars:
+        """Return the last bars that the features of the last one need."""
+        if not self.across_outages:
+            return bars.tail(self.lookback)
+        since_end = np.cumsum(traded_rows(bars)[::-1])
+        return bars.tail(int(np.searchsorted(since_end, self.lookback)) + 1)
 
     def document(self, names: list[str]) -> dict[str, Any]:
         """Return what a model file says of its features."""
@@ -70,6 +86,8 @@ def feature_set(features: Any = None, *, as_qlib: bool = False) -> FeatureSet:
         return _alpha(tuple(ALPHA158_COLUMNS if features is None else features), as_qlib)
     if as_qlib:
         raise ConfigError("a qlib model is trained on Alpha158 through qlib's own loader: name columns of Alpha158")
+    if isinstance(features, type):
+        raise ConfigError(f"features must be an extractor and not its class: pass {features.__name__}()")
     if not hasattr(features, "extract") or not hasattr(features, "lookback"):
         raise ConfigError(
             f"features must be names of Alpha158 columns or an AlphaFeatureExtractor, got {type(features).__name__}"
@@ -107,7 +125,7 @@ def _alpha(columns: tuple[str, ...], as_qlib: bool) -> FeatureSet:
     if not as_qlib:
         return FeatureSet("alpha158", max(lookbacks.values()), lookbacks, partial(alpha158, columns=columns), columns)
     # qlib's windows reach across any outage, so the whole lookback is asked for whatever the column
-    return FeatureSet("alpha158 (qlib)", ALPHA158_LOOKBACK, {}, partial(_as_qlib, columns=columns), columns)
+    return FeatureSet("alpha158 (qlib)", ALPHA158_LOOKBACK, {}, partial(_as_qlib, columns=columns), columns, True)
 
 
 def _as_qlib(bars: Bars, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -147,7 +147,10 @@ def fit_folds(
     found: list[np.ndarray] = [np.empty(0)] * len(folds)
 
     def one(fold: Fold) -> None:
-        forecasts = fit(fold.train)
+        try:
+            forecasts = fit(fold.train)
+        except DataError as error:
+            raise DataError(f"fold {fold.number} cannot be trained: {error}") from error
         found[fold.number] = forecasts(take_rows(rows.values, fold.test), fold.test)
 
     pool = ThreadPoolExecutor(n_threads)

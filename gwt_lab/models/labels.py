@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gwt_lab.errors import ConfigError
 from gwt_lab.features.panel import long_index
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import timeframe_ns
+from gwt_lab.models.settings import whole_number
 
 __all__ = [
     "LABEL_DELAY",
@@ -43,7 +43,7 @@ def forward_return(bars: Any, horizon: int = 1) -> pd.Series:
     Raises
     ------
     ConfigError
-        If `horizon` is below 1.
+        If `horizon` is no whole number of at least 1.
     """
     bars = as_bars(bars)
     return _long(_earned(bars, horizon), bars)
@@ -81,7 +81,7 @@ def relative_return(bars: Any, horizon: int = 1) -> pd.Series:
     Raises
     ------
     ConfigError
-        If `horizon` is below 1.
+        If `horizon` is no whole number of at least 1.
     """
     bars = as_bars(bars)
     earned = _earned(bars, horizon)
@@ -95,8 +95,7 @@ def relative_direction(bars: Any, horizon: int = 1) -> pd.Series:
 
 
 def _earned(bars: Bars, horizon: int) -> pd.DataFrame:
-    if horizon < 1:
-        raise ConfigError(f"horizon must be at least 1 bar, got {horizon}")
+    horizon = whole_number("horizon", horizon, 1)
     entry, leave = bars.open.shift(-LABEL_DELAY), bars.open.shift(-LABEL_DELAY - horizon)
     return (leave / entry - 1).where(bars.close.notna())
 

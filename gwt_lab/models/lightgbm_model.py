@@ -113,6 +113,8 @@ class LightGBMModel:
     """
 
     def __init__(self, params: LightGBMParams | None = None) -> None:
+        if params is not None and not isinstance(params, LightGBMParams):
+            raise ConfigError(f"params must be LightGBMParams(num_leaves=7, ...), got {type(params).__name__}")
         self.params = params or LightGBMParams()
 
     def __repr__(self) -> str:
@@ -134,13 +136,17 @@ class LightGBMModel:
         ShapeError
             If the indexes differ.
         DataError
-            If no row has a label, or all labels are equal.
+            If X is no frame of numbers with names of their own or y no Series of numbers, no row has a label, all
+            labels are equal, or a label is infinite, or neither 0 nor 1 for objective binary.
         """
+        _refuse_others(X, y)
         if not X.index.equals(y.index):
             raise ShapeError(f"X and y must have the same index, got {len(X)} and {len(y)} rows: reindex y like X")
-        target = y.to_numpy(dtype=np.float64)
-        rows = np.flatnonzero(~np.isnan(target))
-        return self.fit_rows(X.to_numpy(dtype=np.float32), target, rows, list(X.columns))
+        try:
+            values, target = X.to_numpy(dtype=np.float32), y.to_numpy(dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"features and labels must be numbers ({error}): leave out or encode the others") from None
+        return self.fit_rows(values, target, np.flatnonzero(~np.isnan(target)), list(X.columns))
 
     def fit_rows(self, values: np.ndarray, target: np.ndarray, rows: np.ndarray, names: list[str]) -> LightGBMModel:
         """Train on some rows of a matrix; rows that follow each other are not copied.
@@ -159,12 +165,16 @@ class LightGBMModel:
         Raises
         ------
         DataError
-            If there is no row, or all labels are equal.
+            If there is no row, all labels are equal, or a label is infinite, or neither 0 nor 1 for objective binary.
         """
         chosen = target[rows]
         if not len(chosen) or chosen.min() == chosen.max():
             what = f"every row ({len(chosen)}) has label {chosen[0]:g}" if len(chosen) else "no row has a label"
             raise DataError(f"{what}: training needs at least two different labels, so pass more bars")
+        wrong = chosen[~np.isin(chosen, (0, 1)) if self.params.objective == "binary" else ~np.isfinite(chosen)]
+        if len(wrong):
+            wanted = "0 or 1 for objective='binary'" if self.params.objective == "binary" else "finite"
+            raise DataError(f"labels must be {wanted}, got {wrong[0]:g} among {len(chosen)}: make them so, or NaN")
         lightgbm = _lightgbm()
         self.feature_names_ = [str(name) for name in names]
         settings = self.params.to_lightgbm()
@@ -182,7 +192,13 @@ class LightGBMModel:
         DataError
             If a feature is missing; the message names it.
         """
+        return pd.Series(self.predict_rows(self._table(X)), index=X.index, name="forecast")
+
+    def _table(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the model's features of a frame, in their order."""
         self._fitted()
+        if not isinstance(X, pd.DataFrame):
+            raise DataError(f"X must be a DataFrame of the features that were trained on, got {type(X).__name__}")
         missing = [name for name in self.feature_names_ if name not in X.columns]
         if missing:
             raise DataError(
@@ -190,7 +206,7 @@ class LightGBMModel:
                 f"{', '.join(missing[:5])} missing of the {len(X.columns)} columns given"
             )
         table = X if list(X.columns) == self.feature_names_ else X[self.feature_names_]
-        return pd.Series(self.predict_rows(table.to_numpy(dtype=np.float32)), index=X.index, name="forecast")
+        return np.asarray(table.to_numpy(dtype=np.float32))
 
     def predict_rows(self, values: np.ndarray) -> np.ndarray:
         """Return a forecast per row of a float32 matrix whose columns are the model's features, in their order."""
@@ -204,8 +220,13 @@ class LightGBMModel:
         -------
         DataFrame of shape (n_rows, n_features + 1)
             A column a feature and ``(expected)``; a row sums to the raw forecast: the log odds for objective binary.
+
+        Raises
+        ------
+        NotFittedError, DataError
+            As `predict`.
         """
-        table = X[self.feature_names_].to_numpy(dtype=np.float32)
+        table = self._table(X)
         columns = [*self.feature_names_, "(expected)"]
         if not len(table):
             return pd.DataFrame(np.empty((0, len(columns))), index=X.index, columns=columns)
@@ -264,6 +285,13 @@ class LightGBMModel:
     def _names(self) -> list[str]:
         self._fitted()
         return list(self.feature_names_)
+
+
+def _refuse_others(X: Any, y: Any) -> None:
+    if not isinstance(X, pd.DataFrame) or not isinstance(y, pd.Series):
+        raise DataError(f"X must be a DataFrame and y a Series, got {type(X).__name__} and {type(y).__name__}")
+    if not len(X.columns) or not X.columns.is_unique:
+        raise DataError(f"X must have columns with names of their own, got {', '.join(map(str, X.columns)) or 'none'}")
 
 
 def booster_from_text(trees: str, n_features: int) -> Any:

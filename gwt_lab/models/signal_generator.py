@@ -225,10 +225,12 @@ class QlibSignalGenerator:
         """
         bars = self._checked(data, symbol)
         name = only_symbol(bars, symbol)
-        frame = self._forecast(bars.tail(self.features.lookback))
+        frame = self._forecast(self.features.newest(bars))
         return latest(frame, name, self.question.column, self._sizes())
 
     def _forecast(self, bars: Bars) -> pd.DataFrame:
+        if len(self.symbols_) == 1 and bars.n_symbols > 1:  # trained on a symbol's own rows, asked about them
+            return pd.concat([self._forecast(bars.select(symbol)) for symbol in bars.symbols]).sort_index()
         features = self._features(bars)
         values = features.to_numpy(dtype=np.float32)
         usable = usable_rows(bars, self.features, values)
@@ -382,7 +384,7 @@ def only_symbol(bars: Bars, symbol: str | None) -> str:
         if bars.n_symbols > 1:
             raise DataError(f"the bars have {bars.n_symbols} symbols: name the one that is wanted")
         return bars.symbols[0]
-    return bars.select(symbol).symbols[0]
+    return symbol if symbol in bars.symbols else bars.select(symbol).symbols[0]
 
 
 def _params(params: dict[str, Any], model: Any) -> LightGBMParams:

@@ -111,7 +111,7 @@ def make_table(bars: Bars, features: FeatureSet, question: Question) -> Table:
 def usable_rows(bars: Bars, features: FeatureSet, values: np.ndarray) -> np.ndarray:
     """Return the rows that a forecast stands on: the symbol has a bar, the lookback is whole, a feature is known."""
     there = bars.close[sorted(bars.symbols)].notna().to_numpy(copy=True)
-    there[: features.lookback - 1] = False
+    there[~features.whole(bars)] = False
     return np.asarray(there.reshape(-1) & any_known(values))
 
 

@@ -57,6 +57,11 @@ class TuningOptions:
         Where trials are counted; the project's ledger by default.
     study : str, optional
         Name of the study, in the storage and in the ledger; made from label and data by default.
+
+    Raises
+    ------
+    ConfigError
+        If an option is of another kind or out of range.
     """
 
     seed: int = 0
@@ -64,6 +69,14 @@ class TuningOptions:
     n_jobs: int | None = None
     ledger: TrialLedger | None = None
     study: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, 0, 2**31))
+        if self.n_jobs is not None:
+            object.__setattr__(self, "n_jobs", whole_number("n_jobs", self.n_jobs, 1))
+        for name, kinds in (("prune", bool), ("ledger", (TrialLedger, type(None))), ("study", (str, type(None)))):
+            if not isinstance(getattr(self, name), kinds):
+                raise ConfigError(f"{name} is of another kind: got {getattr(self, name)!r}; see help(TuningOptions)")
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,8 @@ class TuningResult:
         Of the metric, over all test rows.
     metric : str
     trials : DataFrame
-        One row a trial: the parameters, value, sharpe (per bar, of the out-of-fold signals before costs), folds, state
-        (complete or pruned).
+        One row a trial: the parameters, value, sharpe (per bar, of the out-of-fold signals, each held for the horizon,
+        before costs), folds, state (complete or pruned).
     study : str
         Name under which the ledger knows the trials.
     best : QlibSignalGenerator
@@ -172,6 +185,7 @@ class _Search:
         self.table: Table = make_table(bars, generator.features, generator.question)
         self.folds: list[Fold] = plan_folds(self.table.rows, generator.splits, self.table.known_ns)
         question = generator.question
+        self.next_bar = replace(question, horizon=1).earned(bars).to_numpy()
         self.label = f"{question.label}, horizon {question.horizon}, next open, before costs"
         self.name = options.study or f"tune {question.label} on {bars.content_hash[:12]}"
         self.data, self.universe = bars.content_hash, bars.symbols
@@ -243,13 +257,28 @@ class _Search:
         value = scores[self.metric]
         return (-math.inf * self.sign) if value is None else float(value)
 
+    def _returns(self, done: list[np.ndarray]) -> np.ndarray:
+        """Return what a bar earns, averaged over symbols, before costs, if each signal is held for the horizon.
+
+        Returns of the horizon itself would overlap: many a bar, one observation.
+        """
+        question, index = self.generator.question, self.table.rows.index
+        middle = 0.5 if question.probabilities else 0.0
+        earned, count = np.zeros(len(index.levels[0])), np.zeros(len(index.levels[0]))
+        for fold, found in zip(self.folds, done, strict=False):
+            time, symbol = (codes[fold.test] for codes in index.codes)
+            first, known = time.min(), np.nan_to_num(self.next_bar[fold.test])
+            signals = np.zeros((time.max() - first + 1, len(index.levels[1])))
+            signals[time - first, symbol] = np.sign(found - middle)
+            held = _held(signals, question.horizon)
+            earned += np.bincount(time, held[time - first, symbol] * known, len(earned))
+            count += np.bincount(time, minlength=len(count))
+        found_returns: np.ndarray = earned[count > 0] / count[count > 0]
+        return found_returns
+
     def _record(self, params: LightGBMParams, done: list[np.ndarray]) -> float | None:
-        """Count the trial: its signals' returns, one a time, averaged over symbols, before costs."""
-        rows = self._tested(done)
-        middle = 0.5 if self.generator.question.probabilities else 0.0
-        earned = np.nan_to_num(self.table.earned[rows]) * np.sign(np.concatenate(done) - middle)
-        _, time = np.unique(self.table.rows.index.codes[0][rows], return_inverse=True)
-        returns = np.bincount(time, weights=earned) / np.bincount(time)
+        """Count the trial by the returns of its signals."""
+        returns = self._returns(done)
         spread = returns.std(ddof=1)
         sharpe = float(returns.mean() / spread) if spread > 0 else math.nan
         trials = Trials(
@@ -262,6 +291,14 @@ class _Search:
         )
         self.ledger.record(trials, [sharpe], len(returns), return_signature(returns[:, None]))
         return None if math.isnan(sharpe) else sharpe
+
+
+def _held(signals: np.ndarray, horizon: int) -> np.ndarray:
+    """Return what is held of a panel of signals (n_times, n_symbols): the mean of the last `horizon` ones."""
+    held = np.zeros_like(signals)
+    for lag in range(min(horizon, len(signals))):
+        held[lag:] += signals[: len(signals) - lag]
+    return held / horizon
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def test_the_weighted_mean_of_three(bars: Bars, tmp_path: Path) -> None:
     np.testing.assert_allclose(frame["probability"], 0.3 * parts[0] + 0.3 * parts[1] + 0.4 * parts[2])
     again = EnsembleSignalGenerator.load_model(ensemble.save_model(tmp_path / "e.pkl"))
     pd.testing.assert_frame_equal(again.predict(bars), frame)
+    assert again.report_ == report
     latest = again.predict_latest(bars, "C01/USDT")
     assert latest["probability"] == frame.loc[(bars.index[-1], "C01/USDT"), "probability"]
     verdict = again.needs_retraining(bars, max_age="0h")

@@ -93,6 +93,35 @@ def test_mistakes_are_named() -> None:
         LightGBMParams(n_trees=0)
 
 
+def test_what_is_no_frame_of_numbers_is_named() -> None:
+    X, y = _problem(300)
+    model = LightGBMModel(PARAMS).fit(X, y)
+    for features, labels, match in (
+        (X.to_numpy(), y, "X must be a DataFrame and y a Series, got ndarray and Series"),
+        (X, y.to_numpy(), "got DataFrame and ndarray"),
+        (X, y.to_frame(), "got DataFrame and DataFrame"),
+        (X[[]], y, "names of their own, got none"),
+        (X[["a", "a"]], y, "names of their own, got a, a"),
+        (X.assign(a="x"), y, "must be numbers .could not convert string to float: 'x'"),
+        (X, y.map({0.0: "falls", 1.0: "rises"}), "must be numbers"),
+        (X, y * 2 - 1, "labels must be 0 or 1 for objective='binary', got -1 among 300"),
+        (X, X["a"], "labels must be 0 or 1"),
+    ):
+        with pytest.raises(DataError, match=match):
+            LightGBMModel(PARAMS).fit(features, labels)
+    with pytest.raises(DataError, match="labels must be finite, got inf among 300"):
+        LightGBMModel(LightGBMParams(objective="regression")).fit(X, y.where(y > 0, np.inf))
+    with pytest.raises(ConfigError, match="params must be LightGBMParams"):
+        LightGBMModel({"n_trees": 5})  # type: ignore[arg-type]
+    for ask in (model.predict, model.contributions):
+        with pytest.raises(DataError, match="a DataFrame of the features that were trained on, got ndarray"):
+            ask(X.to_numpy())
+        with pytest.raises(DataError, match="c:d missing"):
+            ask(X.drop(columns="c:d"))
+    with pytest.raises(NotFittedError, match=r"call fit\(X, y\)"):
+        LightGBMModel().contributions(X)
+
+
 def test_other_documents_are_refused() -> None:
     X, y = _problem(200)
     text = LightGBMModel(PARAMS).fit(X, y).to_text()

@@ -8,6 +8,8 @@ import pytest
 
 from gwt_lab.errors import ConfigError, DataError
 from gwt_lab.market.bars import Bars
+from gwt_lab.models.drift import population_stability
+from gwt_lab.models.ensemble import EnsembleSignalGenerator
 from gwt_lab.models.signal_generator import QlibSignalGenerator
 from gwt_lab.validation.splits import PurgedWalkForward
 from tests.models.made import COLUMNS, persistent_bars
@@ -180,3 +182,22 @@ def test_what_qlib_cannot_train_is_told(bars: Bars) -> None:
     model = DEnsembleModel(num_models=2, epochs=3, sub_weights=[1, 1], sample_ratios=[0.8, 0.7, 0.6, 0.5, 0.4])
     with pytest.raises(DataError, match="qlib's DEnsembleModel could not be trained, by its settings or data: TypeE"):
         QlibSignalGenerator(model=model, features=COLUMNS).train(bars)
+
+
+def test_after_a_long_outage_the_latest_forecast_is_that_of_all_bars_or_none(bars: Bars) -> None:
+    """qlib's windows reach across outages: 128 rows of the time grid would not hold sixty that traded."""
+    long = bars.to_frame()
+    out = long["timestamp"].isin(bars.index[250:350])
+    broken = Bars.from_frame(long[~out], timeframe=bars.timeframe)
+    generator = QlibSignalGenerator(model=_model("linear"), features=["MA60", "STD60"], splits=SPLITS)
+    generator.train(broken)
+    ensemble = EnsembleSignalGenerator([generator, generator])
+    whole = generator.predict(broken, "C00/USDT")["forecast"]
+    for end in range(351, 480, 16):
+        cut = broken.head(end)
+        for found in (generator.predict_latest(cut, "C00/USDT"), ensemble.predict_latest(cut, "C00/USDT")):
+            np.testing.assert_equal(found["forecast"], whole.iloc[end - 1])
+        short = generator.predict_latest(cut.tail(128), "C00/USDT")["forecast"]
+        assert np.isnan(short) or short == whole.iloc[end - 1]
+    assert whole.iloc[350:].notna().all()
+    assert len(population_stability(generator, broken)) == 2

@@ -84,3 +84,15 @@ def test_the_interval_of_accuracy_knows_that_symbols_move_together() -> None:
         found = score_forecasts(rng.uniform(size=300), rng.normal(size=300), _index(300, 1), probabilities=True)
         covered += found["accuracy_low"] <= 0.5 <= found["accuracy_high"]
     assert 0.9 <= covered / 200 <= 0.99
+
+
+def test_the_interval_knows_that_labels_of_many_bars_overlap() -> None:
+    """Returns over ten bars, one a bar, of forecasts that last: a tenth of the rows is what there is to know."""
+    covered, index = 0, _index(1000, 1)
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        path = rng.normal(size=1010).cumsum()
+        forecast = np.repeat(rng.uniform(size=40), 25)
+        found = score_forecasts(forecast, path[10:] - path[:-10], index, probabilities=True, horizon=10)
+        covered += found["accuracy_low"] <= 0.5 <= found["accuracy_high"]
+    assert 0.925 <= covered / 400 <= 0.975

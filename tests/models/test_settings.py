@@ -1,17 +1,20 @@
 """A setting of the wrong kind or out of range is named before anything is computed."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.features.custom import AlphaFeatureExtractor
 from gwt_lab.market.bars import Bars
 from gwt_lab.models.drift import needs_retraining, population_stability, rolling_accuracy
 from gwt_lab.models.ensemble import EnsembleSignalGenerator
 from gwt_lab.models.lightgbm_model import LightGBMParams
 from gwt_lab.models.signal_generator import QlibSignalGenerator
+from gwt_lab.validation.splits import PurgedWalkForward
 from tests.models.made import COLUMNS, SMALL, persistent_bars
 
 
@@ -56,7 +59,7 @@ def test_settings_of_a_generator(setting: dict[str, object], message: str) -> No
         QlibSignalGenerator(**setting)  # type: ignore[arg-type]
 
 
-def test_numbers_of_numpy_are_taken_and_saved(bars: Bars, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_numbers_of_numpy_are_taken_and_saved(bars: Bars, tmp_path: Path) -> None:
     params = LightGBMParams(n_trees=np.int64(5), learning_rate=np.float32(0.5), lambda_l2=1)  # type: ignore[arg-type]
     assert [type(value) for value in (params.n_trees, params.learning_rate, params.lambda_l2)] == [int, float, float]
     generator = QlibSignalGenerator(features=COLUMNS, num_leaves=np.int32(7), n_estimators=np.int64(5))
@@ -69,6 +72,8 @@ def test_features_may_be_named_by_an_index_or_an_array(trained: QlibSignalGenera
     best = trained.importance().index[:2]
     for features in (best, best.to_numpy(), list(best)):
         assert QlibSignalGenerator(features=features).features.columns == tuple(best)
+    with pytest.raises(ConfigError, match=r"not its class: pass AlphaFeatureExtractor\(\)"):
+        QlibSignalGenerator(features=AlphaFeatureExtractor)
 
 
 @pytest.mark.parametrize("features", [None, COLUMNS])
@@ -80,8 +85,11 @@ def test_generators_pass_to_other_processes(bars: Bars, features: object) -> Non
 
 
 def test_a_fold_of_one_class_is_told(bars: Bars) -> None:
-    with pytest.raises(DataError, match=r"has label [01]: training needs at least two different labels|too few for 5"):
-        QlibSignalGenerator(features=["KMID"], **SMALL).train(bars.select(bars.symbols[0]).head(14))
+    one = bars.select(bars.symbols[0])
+    splits = PurgedWalkForward(2, train_size=1, purged_size=2)
+    generator = QlibSignalGenerator(features=["KMID"], splits=splits, **SMALL)
+    with pytest.raises(DataError, match=r"fold [01] cannot be trained: every row \(1\) has label [01]: training needs"):
+        generator.train(one)
 
 
 @pytest.mark.parametrize("n_jobs", ["x", 1.5, -1, True])
@@ -90,13 +98,17 @@ def test_jobs_are_whole(bars: Bars, n_jobs: object) -> None:
         QlibSignalGenerator(features=COLUMNS, **SMALL).train(bars, n_jobs=n_jobs)  # type: ignore[arg-type]
 
 
-def test_members_and_weights_of_an_ensemble(bars: Bars, trained: QlibSignalGenerator) -> None:
+def test_members_and_weights_of_an_ensemble(bars: Bars, trained: QlibSignalGenerator, tmp_path: Path) -> None:
     for members in ("ab", [1, 2], None, trained, [EnsembleSignalGenerator([trained])]):
         with pytest.raises(ConfigError, match="generators must be a list of QlibSignalGenerator, got"):
             EnsembleSignalGenerator(members)  # type: ignore[arg-type]
     for weights in (["a", "b"], {"a": 1}, 0.5):
         with pytest.raises(ConfigError, match="weights must be 2 numbers, one a generator"):
             EnsembleSignalGenerator([trained, trained], weights)  # type: ignore[arg-type]
+    place = EnsembleSignalGenerator([trained, trained]).save_model(tmp_path / "e.json")
+    for features in ([None], "ab", 5):
+        with pytest.raises(DataError, match="features must be a list of 2, the extractor of each member"):
+            EnsembleSignalGenerator.load_model(place, features=features)
     with pytest.raises(ConfigError, match=r"threshold must lie between 0\.5 and 1, got 'x'"):
         EnsembleSignalGenerator([trained], threshold="x")  # type: ignore[arg-type]
     pair = EnsembleSignalGenerator([trained, trained])

@@ -344,3 +344,6 @@ def test_a_symbol_asked_for_alone_is_forecast_as_among_all(label: str) -> None:
     one.train(holes, holes.symbols[0])
     alone = one.predict(holes.select(holes.symbols[0]))["probability"].to_numpy()
     np.testing.assert_array_equal(one.predict(holes, holes.symbols[0])["probability"].to_numpy(), alone)
+    every = one.predict(holes)
+    assert every.index.equals(frame.index)
+    np.testing.assert_array_equal(every.xs(holes.symbols[0], level=1)["probability"].to_numpy(), alone)

@@ -7,11 +7,13 @@ import pytest
 
 from gwt_lab.errors import ConfigError, DataError
 from gwt_lab.market.bars import Bars
+from gwt_lab.models.labels import forward_return, relative_return
 from gwt_lab.models.signal_generator import QlibSignalGenerator
 from gwt_lab.models.tuning import TuningOptions, optimize_parameters
 from gwt_lab.validation.ledger import TrialLedger
 from gwt_lab.validation.splits import PurgedWalkForward
 from tests.models.made import COLUMNS, SMALL, persistent_bars
+from tests.oracles import scores as plain
 
 pytest.importorskip("optuna")
 # Optuna's storage warns of what is experimental in it
@@ -45,6 +47,37 @@ def test_the_grid_tries_every_combination_once_and_counts_each(bars: Bars) -> No
     # asked again, the ledger knows the trials
     optimize_parameters(bars, GRID, generator=_generator(), options=TuningOptions(prune=False))
     assert TrialLedger().study(result.study).n_trials == 8
+
+
+@pytest.mark.parametrize(("horizon", "label"), [(1, "direction"), (4, "direction"), (4, "relative")])
+def test_the_sharpe_ratio_of_a_trial_is_that_of_signals_held_for_the_horizon(horizon: int, label: str) -> None:
+    """Returns over four bars, counted at every bar, would look twice as sure as they are."""
+    holes = persistent_bars(n_bars=400, strength=0.8, holes=0.05)
+    splits = PurgedWalkForward(3, purged_size=1 + horizon)
+    generator = QlibSignalGenerator(features=COLUMNS, label=label, horizon=horizon, splits=splits, **SMALL)
+    result = optimize_parameters(holes, {"num_leaves": [7]}, generator=generator)
+    generator.train(holes)
+    earned = (forward_return if label == "direction" else relative_return)(holes)
+    returns = []
+    for _, fold in generator.forecasts_.groupby("fold"):
+        returns += plain.held_returns(np.sign(fold["forecast"] - 0.5), earned, horizon)
+    wanted = np.mean(returns) / np.std(returns, ddof=1)
+    assert result.trials["sharpe"].tolist() == pytest.approx([wanted])
+    assert TrialLedger().study(result.study).sharpes().tolist() == pytest.approx([wanted])
+    assert TrialLedger().study(result.study).table()["n_observations"].tolist() == [len(returns)]
+
+
+def test_options_are_checked() -> None:
+    for option, match in (
+        ({"seed": None}, "seed must be a whole number"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"n_jobs": 0}, "n_jobs must be at least 1"),
+        ({"prune": "yes"}, "prune is of another kind"),
+        ({"ledger": "trials.db"}, "ledger is of another kind: got 'trials.db'"),
+        ({"study": 5}, "study is of another kind"),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            TuningOptions(**option)  # type: ignore[arg-type]
 
 
 def test_an_interrupted_search_goes_on(bars: Bars, tmp_path: Path) -> None:

@@ -109,5 +109,7 @@ def test_mistakes_are_named() -> None:
         walk_forward(features, label.iloc[1:], SPLITTER, PARAMS)
     with pytest.raises(DataError, match="shorter than the features' warm-up"):
         walk_forward(features * np.nan, label, SPLITTER, PARAMS)
-    with pytest.raises(ConfigError, match="horizon must be at least 1 bar, got 0"):
+    with pytest.raises(ConfigError, match=r"horizon must be a whole number of at least 1, got 1\.5"):
+        relative_return(random_bars(2, 10), horizon=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="horizon must be at least 1, got 0"):
         relative_return(random_bars(2, 10), horizon=0)

@@ -28,3 +28,22 @@ def information(forecast: np.ndarray, earned: np.ndarray, group: np.ndarray, *, 
         if a.std() > 0 and b.std() > 0:
             found.append(np.corrcoef(a, b)[0, 1])
     return float(np.mean(found))
+
+
+def held_returns(signals: pd.Series, earned: pd.Series, horizon: int) -> list[float]:
+    """Return what each time of a test block earns, averaged over symbols, if each signal is held for `horizon` bars.
+
+    Both are indexed by (datetime, instrument); `earned` is what comes over one bar.
+    """
+    times = sorted(set(signals.index.get_level_values(0)))
+    bar = times[1] - times[0]
+    returns = []
+    for time in times:
+        symbols = signals.loc[time].index
+        total = 0.0
+        for symbol in symbols:
+            held = [signals.get((time - lag * bar, symbol), 0.0) for lag in range(horizon)]
+            gain = earned[time, symbol]
+            total += 0.0 if math.isnan(gain) else sum(held) / horizon * gain
+        returns.append(total / len(symbols))
+    return returns
