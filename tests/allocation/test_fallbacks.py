@@ -89,7 +89,12 @@ def test_costs_and_shorts_that_eat_every_gain_are_named():
     limits = {"previous": {"S00": 1.0}, "costs": 0.05, "max_position_weight": 0.4}
     made_by(market(), "max_sharpe", "min_variance", "with costs perhaps no portfolio is expected to earn", **limits)
     made_by(
-        market() - 0.01, "max_sharpe", "min_variance", "with shorts perhaps no portfolio", long_only=False, max_gross=1.2
+        market() - 0.01,
+        "max_sharpe",
+        "min_variance",
+        "with shorts perhaps no portfolio",
+        long_only=False,
+        max_gross=1.2,
     )
 
 
