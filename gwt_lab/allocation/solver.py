@@ -37,6 +37,24 @@ def _module(name: str) -> Any:
 
 
 @lru_cache(maxsize=1)
+def _tree_class() -> Any:
+    """Return skfolio's tree with risks that are variances of the given covariance, without a portfolio made for each.
+
+    Where a version of skfolio does not ask these methods, its own risks come out the same, later.
+    """
+    base: Any = _module("skfolio.optimization").HierarchicalRiskParity
+
+    class VarianceTree(base):
+        def _risk(self, weights: np.ndarray, return_distribution: Any) -> float:
+            return float(weights @ return_distribution.covariance @ weights)
+
+        def _unitary_risks(self, return_distribution: Any) -> np.ndarray:
+            return np.diag(return_distribution.covariance).copy()
+
+    return VarianceTree
+
+
+@lru_cache(maxsize=1)
 def _prior_class() -> Any:
     """Return a prior of skfolio that holds given moments; made here because its base class comes with the extra."""
     prior = _module("skfolio.prior")
@@ -106,6 +124,5 @@ def _checked(weights: np.ndarray, problem: Problem) -> np.ndarray:
 
 def _tree(problem: Problem, scale: float) -> np.ndarray:
     prior = _prior_class()(problem.mean / scale, problem.covariance / scale**2)
-    tree = _module("skfolio.optimization").HierarchicalRiskParity
-    model = tree(prior_estimator=prior, max_weights=min(problem.cap, 1.0)).fit(problem.returns / scale)
+    model = _tree_class()(prior_estimator=prior, max_weights=min(problem.cap, 1.0)).fit(problem.returns / scale)
     return np.asarray(model.weights_, dtype=np.float64)
