@@ -59,12 +59,21 @@ _PUBLIC = {
     "CostModel": "gwt_lab.market.costs",
     "FillRules": "gwt_lab.market.rules",
     # allocation
+    "Allocation": "gwt_lab.allocation.result",
+    "AllocationSettings": "gwt_lab.allocation.settings",
+    "hold_between": "gwt_lab.allocation.signal_rules",
+    "no_trade_band": "gwt_lab.allocation.signal_rules",
     "optimize_portfolio": "gwt_lab.allocation.optimize",
+    "rank_weights": "gwt_lab.allocation.signal_rules",
+    "threshold_weights": "gwt_lab.allocation.signal_rules",
+    "volatility_target": "gwt_lab.allocation.signal_rules",
     "walk_forward_weights": "gwt_lab.allocation.walk_forward",
     # validation
     "CombinatorialPurgedCV": "gwt_lab.validation.splits_combinatorial",
     "audit": "gwt_lab.validation.audit",
     "check_pipeline": "gwt_lab.validation.pipelines",
+    "block_bootstrap_interval": "gwt_lab.validation.statistics",
+    "return_signature": "gwt_lab.validation.effective",
     "TrialLedger": "gwt_lab.validation.ledger",
     "Trials": "gwt_lab.validation.trials",
     "deflated_sharpe_ratio": "gwt_lab.validation.sharpe",
@@ -123,6 +132,13 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from gwt_lab.allocation.optimize import optimize_portfolio as optimize_portfolio
+    from gwt_lab.allocation.result import Allocation as Allocation
+    from gwt_lab.allocation.settings import AllocationSettings as AllocationSettings
+    from gwt_lab.allocation.signal_rules import hold_between as hold_between
+    from gwt_lab.allocation.signal_rules import no_trade_band as no_trade_band
+    from gwt_lab.allocation.signal_rules import rank_weights as rank_weights
+    from gwt_lab.allocation.signal_rules import threshold_weights as threshold_weights
+    from gwt_lab.allocation.signal_rules import volatility_target as volatility_target
     from gwt_lab.allocation.walk_forward import walk_forward_weights as walk_forward_weights
     from gwt_lab.backtest.portfolio import Portfolio as Portfolio
     from gwt_lab.backtest.run import run_backtest as run_backtest
@@ -191,6 +207,7 @@ if TYPE_CHECKING:
     from gwt_lab.promotion.promote import promote as promote
     from gwt_lab.validation.audit import audit as audit
     from gwt_lab.validation.causality import check_causal as check_causal
+    from gwt_lab.validation.effective import return_signature as return_signature
     from gwt_lab.validation.ledger import TrialLedger as TrialLedger
     from gwt_lab.validation.overfitting import (
         probability_of_backtest_overfitting as probability_of_backtest_overfitting,
@@ -203,4 +220,5 @@ if TYPE_CHECKING:
     from gwt_lab.validation.sharpe import probabilistic_sharpe_ratio as probabilistic_sharpe_ratio
     from gwt_lab.validation.splits import PurgedWalkForward as PurgedWalkForward
     from gwt_lab.validation.splits_combinatorial import CombinatorialPurgedCV as CombinatorialPurgedCV
+    from gwt_lab.validation.statistics import block_bootstrap_interval as block_bootstrap_interval
     from gwt_lab.validation.trials import Trials as Trials

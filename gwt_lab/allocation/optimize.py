@@ -13,7 +13,7 @@ import pandas as pd
 from gwt_lab.allocation.history import Estimates, History, NoSolution, by_asset, estimate, read_history
 from gwt_lab.allocation.result import Allocation, Fallback
 from gwt_lab.allocation.settings import CASH, AllocationSettings, chain_of, settings_of
-from gwt_lab.allocation.solver import SOLVED, Problem, require_skfolio, solve
+from gwt_lab.allocation.solver import SOLVED, Problem, require_libraries, solve
 from gwt_lab.allocation.turnover import capped_shares, cut_turnover, shrink_trades, within_gross
 from gwt_lab.errors import ConfigError
 
@@ -73,7 +73,7 @@ def optimize_portfolio(
     ShapeError
         If `previous` or `expected_returns` name an asset without history.
     MissingExtraError
-        If skfolio is not installed and the method, or one it may fall back to, needs it.
+        If cvxpy or skfolio is not installed and the method, or one it may fall back to, needs it.
     """
     chosen = settings_of(settings, changes)
     known = read_history(history)
@@ -125,8 +125,7 @@ def allocate(
     """
     started = time.perf_counter()
     chain = chain_of(method, settings)
-    if any(name in SOLVED for name in chain):
-        require_skfolio()
+    require_libraries(chain)
     task = _Task(history, estimate(history, settings), settings, previous, forecast)
     failed: list[Fallback] = []
     used, target = CASH, np.zeros(len(history.names))

@@ -24,7 +24,7 @@ class Fallback(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Allocation:
-    """What :func:`~gwt_lab.allocation.optimize.optimize_portfolio` returns.
+    """What `optimize_portfolio` returns: weights, the method that gave them, and why not another.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ SHRINKAGES = ("ledoit_wolf", "oas", None)
 
 @dataclass(frozen=True)
 class AllocationSettings:
-    """Limits, penalties and estimators of :func:`~gwt_lab.allocation.optimize.optimize_portfolio`.
+    """Limits, penalties and estimators of `optimize_portfolio`.
 
     Parameters
     ----------

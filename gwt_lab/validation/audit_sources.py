@@ -175,12 +175,12 @@ def _two_dimensional(found: Any) -> pd.DataFrame:
 
 def _of_portfolio(result: Any) -> Source:
     """Return what our own portfolio says; it can be run again at doubled costs."""
-    returns = _two_dimensional(result.returns())
+    returns = _two_dimensional(result.returns()).rename(columns={"returns": "portfolio"})
     kind = f"a {type(result).__name__}"
     costs = getattr(getattr(result, "assumptions", None), "costs", None)
     if costs is None or not hasattr(result, "under"):
         return Source(kind, _named(returns))
-    doubled = _two_dimensional(result.under(costs=costs.times(2.0)).returns())
+    doubled = _two_dimensional(result.under(costs=costs.times(2.0)).returns()).set_axis(returns.columns, axis=1)
     words = f"run again at {costs.times(2.0).describe()}"
     return Source(kind, _named(returns), _named(doubled), words)
 
@@ -216,6 +216,8 @@ def _of_trades(found: TradesResult) -> Source:
 
 # ------------------------------------------------------------------------------------------------ files
 def _of_file(path: Path) -> Source:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: pass one file in it, .parquet, .csv, .json or .zip")
     if not path.is_file():
         raise DataError(f"there is no file {path}: an audit reads .parquet, .csv, .json and .zip")
     kind = path.suffix.lower()
@@ -229,6 +231,8 @@ def _of_file(path: Path) -> Source:
         raise DataError(f"{path.name} could not be read as {kind[1:]}: {error}") from error
     if is_trades(frame):
         return _of_trades(read_trades(frame))
+    if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
+        raise DataError(f"{path.name} has its columns apart by semicolons: write it with commas, and points in numbers")
     return Source(f"returns in {path.name}", _named(_dated(frame)))
 
 

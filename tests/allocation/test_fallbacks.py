@@ -87,8 +87,13 @@ def test_nothing_is_expected_to_earn():
 
 def test_costs_and_shorts_that_eat_every_gain_are_named():
     limits = {"previous": {"S00": 1.0}, "costs": 0.05, "max_position_weight": 0.4}
-    made_by(market(), "max_sharpe", "min_variance", "with costs perhaps no portfolio is expected to earn", **limits)
-    made_by(market() - 0.01, "max_sharpe", "min_variance", "with shorts perhaps no", long_only=False, max_gross=1.2)
+    reason = "no portfolio within the limits, after costs, is expected to earn more than 0 a bar"
+    made_by(market(), "max_sharpe", "min_variance", reason, **limits)
+    reason = "no portfolio within the limits is expected to earn more than 0 a bar"
+    made_by(market() - 0.01, "max_sharpe", "min_variance", reason, long_only=False, max_gross=1.2)
+    nothing = dict.fromkeys(market().columns, 0.0)
+    reason = "no asset is expected to earn or to lose anything"
+    made_by(market(), "max_sharpe", "min_variance", reason, long_only=False, expected_returns=nothing)
 
 
 def test_an_asset_without_enough_history_is_left_out():
@@ -178,13 +183,7 @@ def test_another_solver_finds_the_same(solver):
     ],
 )
 def test_a_solution_out_of_bounds_is_distrusted(wrong, reason, monkeypatch):
-    from skfolio.optimization import MeanRisk
-
-    def broken(self, X, y=None):
-        self.weights_ = wrong
-        return self
-
-    monkeypatch.setattr(MeanRisk, "fit", broken)
+    monkeypatch.setattr("gwt_lab.allocation.convex.minimise", lambda *arguments: (wrong, True))
     made_by(market(), "min_variance", "inverse_volatility", reason)
 
 

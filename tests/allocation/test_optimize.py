@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from gwt_lab.allocation import convex
 from gwt_lab.allocation.history import read_history
 from gwt_lab.allocation.optimize import optimize_portfolio
 from gwt_lab.allocation.settings import METHODS, AllocationSettings
@@ -91,6 +93,34 @@ def test_a_tree_of_two_pairs_by_hand():
     # equal variances inside a pair; the pairs have 3.8e-4 and 0.95e-4: one fifth and four fifths
     np.testing.assert_allclose(weights, [0.1, 0.1, 0.4, 0.4], rtol=1e-9)
     np.testing.assert_allclose(oracle.bisected([0, 1, 2, 3], covariance), weights, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["max_sharpe", "min_variance", "risk_parity"])
+def test_a_solution_knows_nothing_of_the_one_before(method):
+    limits = {"previous": {"S05": 0.5}, "costs": 0.0001, "max_position_weight": 0.5}
+    first = weights_of(market(), method, **limits)
+    for other in (market(seed=7), market() * 3):  # the compiled problem is the same
+        optimize_portfolio(other, method, **(limits | {"max_position_weight": 0.3}))
+    np.testing.assert_array_equal(weights_of(market(), method, **limits), first)
+    convex._compiled.cache_clear()
+    np.testing.assert_array_equal(weights_of(market(), method, **limits), first)
+
+
+@pytest.mark.parametrize("size", [1e-10, 1.0])
+def test_costs_that_no_trade_pays_leave_what_is_held(size):
+    held = {"S01": 0.3, "S04": 0.7}
+    made = weights_of(market() * size, "min_variance", previous=held, costs=1.0)
+    np.testing.assert_allclose(made, [0, 0.3, 0, 0, 0.7, 0], atol=1e-6)
+    made = weights_of(market().abs() * size, "max_sharpe", previous=held, costs=1.0)
+    np.testing.assert_allclose(made, [0, 0.3, 0, 0, 0.7, 0], atol=1e-6)
+
+
+def test_threads_share_compiled_problems():
+    tables = [market(seed=seed) for seed in range(12)]
+    alone = [weights_of(table, "min_variance") for table in tables]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda table: weights_of(table, "min_variance"), tables))
+    np.testing.assert_array_equal(together, alone)
 
 
 # ------------------------------------------------------------------------------------------------ against skfolio
@@ -346,6 +376,8 @@ def test_the_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr("gwt_lab.allocation.solver.import_module", absent)
     with pytest.raises(MissingExtraError, match="'skfolio' is not installed; it comes with the extra 'allocation'"):
         optimize_portfolio(market(), "hrp")
+    with pytest.raises(MissingExtraError, match="'cvxpy' is not installed; it comes with the extra 'allocation'"):
+        optimize_portfolio(market(), "min_variance")
     assert optimize_portfolio(market(), "inverse_volatility").method_used == "inverse_volatility"
 
 

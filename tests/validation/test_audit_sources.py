@@ -38,6 +38,9 @@ def test_our_portfolio_is_run_again_at_doubled_costs() -> None:
     assert "run again" in result.costs_words
     one = audit(Portfolio.from_signals(bars, entries, exits, **settings)[bars.symbols[0]])
     assert len(one.table) == 1
+    shared = audit(Portfolio.from_weights(bars, pd.DataFrame(0.5, bars.index, bars.symbols), **settings))
+    assert shared.best == "portfolio"
+    assert shared.doubled.total_return < shared.table["total_return"].iloc[0]
 
 
 @pytest.fixture
@@ -238,10 +241,13 @@ def test_files_that_are_something_else_are_refused(tmp_path) -> None:
         ("half.json", '{"strategy": ', "could not be read as an export of trades"),
         ("no.zip", "x", "could not be read as an export of trades"),
         ("no.parquet", "x", "could not be read as parquet"),
+        ("columns.csv", "date;a;b\n2024-01-01;0,1;0,2\n", "columns apart by semicolons"),
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match=match):
             audit(tmp_path / name)
+    with pytest.raises(DataError, match="is a folder: pass one file in it"):
+        audit(tmp_path)
     with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
         archive.writestr("readme.txt", "x")
     with pytest.raises(DataError, match="holds no JSON file"):
