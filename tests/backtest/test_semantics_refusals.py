@@ -329,7 +329,7 @@ def test_labels_that_are_numbers_are_labels():
 
 
 def test_a_month_below_zero_gains_when_it_gains():
-    market = bars([100, 300, 350, 340], timeframe="1w", start="2024-01-15")
+    market = bars([100, 300, 350, 340], timeframe="1d", start="2024-01-29")
     pf = Portfolio.from_signals(market, at(market, 0), direction="shortonly", price="close", **FREE)
     assert pf.equity.tolist() == [10_000, -10_000, -15_000, -14_000]
     months = pf.monthly_returns().loc[2024]
