@@ -38,7 +38,7 @@ REASONS = {
     TOO_SMALL: "below the venue's lot or minimum",
     NO_CASH: "no cash or margin is left",
     OTHER: "the order could not be filled in any part",
-    LOST_EXIT: "an exit found no price in the bar in which it would be filled: the position stayed",
+    LOST_EXIT: "an exit found no price in its bar, or could not be paid: the position stayed",
 }
 
 
@@ -68,7 +68,7 @@ class WhyNoTrades:
         if not self.n_lost_exits:
             return self._entries
         exits = "1 exit" if self.n_lost_exits == 1 else f"{self.n_lost_exits:,} exits"
-        return f"{self._entries} {exits} found no price, and the position stayed open."
+        return f"{self._entries} {exits} could not be filled, and the position stayed open."
 
     @property
     def _entries(self) -> str:
@@ -148,7 +148,7 @@ def why_no_trades(result: Results) -> WhyNoTrades:
 
 
 def _lost_exits(result: Results) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of exits that were decided in a position and found no price to leave at."""
+    """Return rows and columns of exits that were decided in a position and filled in no part."""
     simulation = result.simulation
     plan, delay, n_times = simulation.plan, simulation.rules.delay, result.bars.n_times
     if not len(plan.signal):
@@ -158,7 +158,11 @@ def _lost_exits(result: Results) -> tuple[np.ndarray, np.ndarray]:
     row, column, at = row[at < n_times], column[at < n_times], at[at < n_times]
     bits, held = plan.signal[row, column], _held_before(result, at, column)
     leaves = ((bits & 2 > 0) & (held > 0)) | ((bits & 8 > 0) & (held < 0))
-    lost = leaves & np.isnan(simulation.feed.fill[at, simulation.layout.symbol_of[column]])
+    unpriced = np.isnan(simulation.feed.fill[at, simulation.layout.symbol_of[column]])
+    # a short may lack the cash to be bought back, a small position the venue's least amount
+    enters = ((held > 0) & (bits & 1 > 0)) | ((held < 0) & (bits & 4 > 0))
+    stuck = (result.amounts[at, column] == held) & ~enters
+    lost = leaves & (unpriced | stuck)
     return row[lost], column[lost]
 
 

@@ -19,6 +19,7 @@ from gwt_lab.kernels import inner_kernel, kernel
 from gwt_lab.market import account as state
 from gwt_lab.market import orders as words
 from gwt_lab.market.account import Book, Feed, Log, Plan, Terms, account_worth, fill, mark_bar, pick, roll_tier
+from gwt_lab.market.fills import EQUAL
 from gwt_lab.market.inside import after_fill, close_column, watch_account
 from gwt_lab.market.intents import signal_order, sized_order
 
@@ -125,12 +126,15 @@ def _trade_column(
 def _sort_orders(
     i: int, k: int, account: int, worth: float, feed: Feed, plan: Plan, terms: Terms, book: Book
 ) -> None:  # fmt: skip
-    """Write the columns of an account in the order of what their orders are worth; equal ones keep their order."""
+    """Write the columns of an account in the order of what their orders are worth; equal ones keep their order.
+
+    Equal is what differs by less than one part in 10^9, so that rounding decides nothing.
+    """
     first = book.first[account]
     for j in range(first, book.first[account + 1]):
         value = _order_value(i, k, account, j, worth, feed, plan, terms, book)
         place = j
-        while place > first and book.worth[place - 1] > value:
+        while place > first and book.worth[place - 1] - value > EQUAL * abs(value):
             book.worth[place], book.sequence[place] = book.worth[place - 1], book.sequence[place - 1]
             place -= 1
         book.worth[place], book.sequence[place] = value, j

@@ -28,6 +28,7 @@ from gwt_lab.market.orders import FILL_PRICES
 __all__ = [
     "DELAY_BARS",
     "DUST",
+    "EQUAL",
     "Space",
     "account_value",
     "fill_order",
@@ -50,7 +51,7 @@ DUST = 1e-12
 # A lot boundary that floating point misses by less than this share of a lot is met.
 _LOT_SLACK = 1e-9
 # Buys whose worth differs by less than this share are equal.
-_EQUAL = 1e-9
+EQUAL = 1e-9
 
 
 @inner_kernel
@@ -135,7 +136,7 @@ def _largest(n_buys: int, space: Space) -> int:
             most = value
     if most > 0.0:
         for place in range(n_buys - 1, -1, -1):
-            if space.values[space.buys[place]] >= most * (1.0 - _EQUAL) and not space.waits[place]:
+            if space.values[space.buys[place]] >= most * (1.0 - EQUAL) and not space.waits[place]:
                 return place
     return -1
 

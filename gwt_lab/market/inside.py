@@ -16,6 +16,9 @@ from gwt_lab.market.account import Book, Feed, Log, Terms, fill
 
 __all__ = ["after_fill", "close_column", "watch_account"]
 
+# a value of STOPPED: met its stop at the open and could not leave
+_STUCK = 2.0
+
 
 @inner_kernel
 def after_fill(j: int, before: float, price: float, stop: float, target: float, terms: Terms, book: Book) -> None:
@@ -110,7 +113,8 @@ def _leave_at_open(i: int, account: int, j: int, feed: Feed, terms: Terms, book:
         stop_kind = words.TRAILING if terms.sl_trail else words.STOP_LOSS
         kind = stop_kind if stopped else words.TAKE_PROFIT
         close_column(i, account, j, opened, kind, terms.stop_market, feed, terms, book, log)
-        book.held[j, state.STOPPED] = 1.0
+        # what could not be sold at the open waits for the next one: the stop's own price is gone
+        book.held[j, state.STOPPED] = 1.0 if book.held[j, state.POSITION] == 0.0 else _STUCK
 
 
 @inner_kernel
@@ -200,6 +204,8 @@ def _watch_column(
     held = book.held[j]
     opened, low, high = _range(i, book.symbol_of[j], feed)
     if math.isnan(opened) or (math.isnan(held[state.SL]) and math.isnan(held[state.TP])):
+        return
+    if held[state.STOPPED] == _STUCK:
         return
     price, kind = _stop_event(i, j, feed, terms, book)
     if not math.isnan(price):

@@ -35,6 +35,14 @@ def test_a_gap_through_the_stop_fills_at_the_open():
     assert short_trade([100, 100, (112, 115, 99, 99), 99], sl_stop=0.05) == [(2, "stop loss", 1, 112)]
 
 
+def test_a_stop_that_cannot_be_filled_at_the_open_waits_for_the_next():
+    # 40 is below the fixed fee of 50, so nothing is sold; the stop's own price of 90 was never there
+    rows = [100, 100, 40, 40, (60, 65, 58, 60), 60]
+    market = bars(rows)
+    pf = Portfolio.from_signals(market, at(market, 0), size=1, sl_stop=0.1, fixed_fees=50, fees=0, slippage=0)
+    assert told(pf)[1:] == [(4, "stop loss", -1, 60)]
+
+
 def test_a_market_stop_pays_slippage():
     market = bars([100, 100, (100, 100, 90, 95), 95])
     words = {"size": 1, "sl_stop": 0.05, "fees": 0.0, "slippage": 0.01}

@@ -291,6 +291,16 @@ def test_drift_trades_all_targets_when_one_is_missed():
     assert pf.fills[2:, 2].tolist() == pytest.approx([575 / 130 - 5, 0.75])
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_of_equal_orders_the_last_column_waits_whatever_rounding_says(seed):
+    prices = np.random.default_rng(seed).uniform(1, 1_000, 3).tolist()
+    market = bars(*([price] * 3 for price in prices))
+    sizes = pd.DataFrame(0.5, market.index[:1], market.close.columns).reindex(market.index)
+    settings = {"size_type": "targetpercent", "cash_sharing": True, "call_seq": "auto", **FREE}
+    assert Portfolio.from_orders(market, sizes, **settings).fills[:, 1].tolist() == [0, 1]
+    assert Portfolio.from_orders(market, sizes, leverage=1.2, **settings).fills[:, 1].tolist() == [0, 1, 2]
+
+
 def test_what_cannot_be_traded_does_not_count_as_drift():
     market = bars([NAN] * 3 + [10, 10], [100, 100, 101, 101, 101], [100] * 5)
     weights = pd.DataFrame(1 / 3, market.index[:1], market.close.columns)

@@ -354,3 +354,16 @@ def test_an_entry_that_was_replaced_while_it_rested_is_not_filled():
     assert pf.fills[:, 0].tolist() == [2]
     why = pf.why_no_trades()
     assert (why.n_decisions, why.n_filled) == (2, 1)
+
+
+def test_a_short_that_cannot_be_bought_back_is_told():
+    market = bars([100, 100, 400, 400, 400], [100] * 5)
+    shorts, longs = at(market, 0, column=0), at(market, 1, column=1)
+    pf = Portfolio.from_signals(
+        market, longs, np.zeros_like(longs), short_entries=shorts, short_exits=at(market, 2, column=0),
+        cash_sharing=True, price="close", **FREE,
+    )  # fmt: skip
+    assert pf.assets().iloc[-1, 0] < 0
+    why = pf.why_no_trades()
+    assert why.n_lost_exits == 1
+    assert "1 exit could not be filled, and the position stayed open." in why.sentence

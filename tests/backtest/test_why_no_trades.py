@@ -174,7 +174,10 @@ def test_an_exit_that_found_no_price_is_told() -> None:
     pf = Portfolio.from_signals(bars, entries, exits, fees=0, slippage=0)
     why = pf.why_no_trades()
     assert pf.amounts[-1, 0] > 0
-    assert why.sentence == "All 1 entries and orders were filled. 1 exit found no price, and the position stayed open."
+    assert (
+        why.sentence
+        == "All 1 entries and orders were filled. 1 exit could not be filled, and the position stayed open."
+    )
     (row,) = why.table.itertuples(index=False)
     assert (row.count, row.first) == (1, bars.index[2])
     assert "the position stayed" in row.reason

@@ -5,8 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cmp_to_key
 
 from tests.oracles.account_orders import INF, NAN, NO_ORDER, NOISE, Decision, Order, Rules, missing, order_of
+
+
+def before_or_after(one: float, other: float) -> int:
+    """Compare two orders' worths for a sort; what differs by less than one part in 10^9 is equal."""
+    if abs(one - other) <= 1e-9 * abs(other):
+        return 0
+    return -1 if one < other else 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,7 @@ class Column:
     bars_left: int = 0
     resting: Resting | None = None
     stopped: bool = False
+    stuck: bool = False
     late: bool = False
 
     def forget(self) -> None:
@@ -235,7 +244,7 @@ class Account:
             sequence.reverse()
         elif self.rules.call_seq == "auto":
             values = [self.order_value(j, asked(j)) for j in sequence]
-            sequence.sort(key=lambda j: values[j])
+            sequence.sort(key=cmp_to_key(lambda a, b: before_or_after(values[a], values[b])))
         for j in sequence:
             stopped = not self.rules.at_open and self.same_bar and self.columns[j].stopped
             if not missing(self.bars[j].fill) and not stopped:
@@ -290,7 +299,7 @@ class Account:
     # -------------------------------------------------------------------------------------- inside the bar
     def inside(self) -> None:
         for j, column in enumerate(self.columns):
-            column.stopped = column.late = False
+            column.stopped = column.late = column.stuck = False
             opened = self.bars[j].path()[0]
             if missing(opened):
                 continue
@@ -321,6 +330,9 @@ class Account:
             self.leave(j, opened, self.stop_kind)
         elif side * (opened - target) >= 0:
             self.leave(j, opened, "take profit")
+        else:
+            return
+        self.columns[j].stuck = self.columns[j].amount != 0
 
     @property
     def stop_kind(self) -> str:
@@ -350,7 +362,7 @@ class Account:
     def stop_inside(self, j: int, ruin: float) -> None:
         column, bar = self.columns[j], self.bars[j]
         opened, low, high = bar.path()
-        if missing(opened):
+        if missing(opened) or column.stuck:
             return
         stop, target, side = self.levels(j)
         worst, best = (low, high) if side > 0 else (high, low)
