@@ -360,7 +360,8 @@ def _by_place(place: np.ndarray, field: int, n_bars: int) -> np.ndarray:
     span = (0.5 / field, 1 - 0.5 / field)
     counts, _ = np.histogram(place, bins=n_bars, range=span)
     ranks, _ = np.histogram(np.arange(1, field) / field, bins=n_bars, range=span)
-    return np.rint(counts * (field - 1) / (n_bars * ranks)).astype(np.int64)
+    equal: np.ndarray = np.rint(counts * (field - 1) / (n_bars * ranks)).astype(np.int64)
+    return equal
 
 
 def _overfitting(audit: Audit) -> str:

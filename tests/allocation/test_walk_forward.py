@@ -121,6 +121,27 @@ def test_mistakes_are_refused_before_anything_is_solved(bars):
         walk_forward_weights(bars, expected_returns=bars.close.iloc[1:])
 
 
+@pytest.mark.parametrize("method", ["max_sharpe", "min_variance", "risk_parity"])
+def test_a_year_of_hours_of_twelve_assets(method):
+    year = synthetic_market(n_assets=12, n_bars=8_760, seed=4).bars
+    reasons = []
+    weights = walk_forward_weights(
+        year,
+        method,
+        max_position_weight=0.25,
+        costs=0.001,
+        max_turnover=0.5,
+        on_allocation=lambda when, made: reasons.extend(made.fallbacks),
+    ).dropna()
+    assert len(weights) == (8_760 - 720) // 24
+    assert (weights >= 0).all().all()
+    assert weights.max().max() <= 0.25 + 1e-12
+    # what has grown beyond its cap is sold, and a turnover limit may leave that in cash until the next day
+    assert weights.sum(axis=1).between(0.9, 1 + 1e-9).all()
+    assert weights.sum(axis=1).median() == pytest.approx(1.0)
+    assert [reason for _, reason in reasons if "expected to earn" not in reason] == []
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("method", ["max_sharpe", "min_variance", "risk_parity", "hrp"])
 def test_real_hours(real_data, method):
