@@ -38,7 +38,7 @@ def test_each_row_is_the_allocation_of_the_bars_before_it(bars, method):
     assert sum(weights.attrs["methods_used"].values()) == len(decided)
 
 
-@pytest.mark.parametrize("method", ["min_variance", "hrp"])
+@pytest.mark.parametrize("method", ["max_sharpe", "min_variance", "risk_parity", "hrp"])
 def test_both_laws_hold(bars, method):
     report = check_causal(lambda b: walk_forward_weights(b, method, **SETTINGS), bars, lookback=WINDOW + 1, n_cuts=3)
     assert report.passed, report.leaks
