@@ -63,7 +63,7 @@ table{border-collapse:collapse;width:100%;font-size:13px}
 th,td{padding:4px 12px 4px 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;white-space:nowrap}
 th{color:var(--soft);font-weight:500;font-size:12px}
 tr:last-child td{border-bottom:0}
-th:first-child,td:first-child{white-space:normal;overflow-wrap:break-word}
+td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:16ch}
 th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;font-variant-numeric:tabular-nums}
 ul{margin:0;padding-left:18px}li{overflow-wrap:anywhere}
@@ -355,6 +355,15 @@ def _falls(audit: Audit) -> str:
     return _section(f"Deepest fall in another {length}", chart + _table(("", ""), rows))
 
 
+def _by_place(place: np.ndarray, field: int, n_bars: int) -> np.ndarray:
+    """Return how many winners came in each part of the field, as if every part held equally many of its ranks."""
+    span = (0.5 / field, 1 - 0.5 / field)
+    counts, _ = np.histogram(place, bins=n_bars, range=span)
+    ranks, _ = np.histogram(np.arange(1, field) / field, bins=n_bars, range=span)
+    equal: np.ndarray = np.rint(counts * (field - 1) / (n_bars * ranks)).astype(np.int64)
+    return equal
+
+
 def _overfitting(audit: Audit) -> str:
     found = audit.overfitting
     if found is None:
@@ -364,7 +373,7 @@ def _overfitting(audit: Audit) -> str:
         return _section("Does choosing work", f'<p class="sub">{words}</p>')
     place = 1 / (1 + np.exp(-found.logits))  # the winner's rank in the other half, as a share of the field
     field, n_bars = found.n_strategies + 1, min(found.n_strategies, 20)
-    counts, _ = np.histogram(place, bins=n_bars, range=(0.5 / field, 1 - 0.5 / field))
+    counts = _by_place(place, field, n_bars)
     chart = _chart(
         120,
         _bars(counts, (n_bars + 1) // 2),

@@ -59,6 +59,11 @@ class AuditTrials:
             found = n_trials.deflated_sharpe_ratio(
                 best["sharpe"], int(best["n_observations"]), best["skew"], best["kurtosis"]
             )
+            if found.n_trials < returns.shape[1]:
+                raise ConfigError(
+                    f"the study counts {found.n_trials:,} trials and the result has {returns.shape[1]:,} strategies: "
+                    f"record all of them, or say n_trials"
+                )
             return cls(
                 found.effective_trials,
                 found.effective_variance,

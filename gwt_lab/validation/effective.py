@@ -53,10 +53,17 @@ def return_signature(returns: Any) -> npt.NDArray[np.float32]:
     ------
     ShapeError
         If `returns` has not two dimensions, or no rows.
+    DataError
+        If a return is missing, infinite or no number.
     """
-    values = np.asarray(returns, dtype=np.float64)
+    try:
+        values = np.asarray(returns, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"returns must be numbers, one column a trial: {error}") from error
     if values.ndim != 2 or not len(values):
         raise ShapeError(f"returns must have shape (n_times, n_trials), got {values.shape}")
+    if not np.isfinite(values).all():
+        raise DataError("returns must be finite to tell which trials are alike: put 0 where nothing was held")
     sums: FloatArray = np.add.reduceat(values, signature_edges(len(values)), axis=0)
     return np.ascontiguousarray(sums.T, dtype=np.float32)
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.validation.sharpe import is_number
 
 __all__ = ["Interval", "block_bootstrap_interval"]
 
@@ -48,6 +50,22 @@ class Interval:
         return Interval(self.mean * factor, low, high, self.level, self.n, self.block)
 
 
+def _one_a_date(differences: Any) -> npt.NDArray[np.float64]:
+    try:
+        values = np.asarray(differences, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"an interval needs numbers, one a date: {error}") from error
+    if values.ndim != 1 and values.shape[1:] != (1,):
+        raise ShapeError(
+            f"an interval needs one value a date, got shape {values.shape}: average the rows of a date, or take one "
+            f"column at a time"
+        )
+    values = values.ravel()
+    if np.isinf(values).any():
+        raise DataError(f"{int(np.isinf(values).sum())} values are infinite: leave them out, or make them NaN")
+    return values[~np.isnan(values)]
+
+
 def block_bootstrap_interval(
     differences: Any, *, level: float = 0.95, n_resamples: int = 1000, seed: int = 0, block: float | None = None
 ) -> Interval:
@@ -72,9 +90,11 @@ def block_bootstrap_interval(
     Raises
     ------
     DataError
-        If fewer than 20 dates have a value.
+        If fewer than 20 dates have a value, or one is infinite or no number.
+    ShapeError
+        If there are several values a date.
     ConfigError
-        If `level` is not between 0 and 1.
+        If a setting is out of range.
 
     References
     ----------
@@ -82,10 +102,14 @@ def block_bootstrap_interval(
     .. [2] Patton, Politis, White, "Correction to 'Automatic block-length selection for the dependent bootstrap'",
        Econometric Reviews 28, 2009.
     """
-    values = np.asarray(differences, dtype=np.float64).ravel()
-    values = values[~np.isnan(values)]
-    if not 0 < level < 1:
+    values = _one_a_date(differences)
+    if not (is_number(level) and 0 < level < 1):
         raise ConfigError(f"level must lie between 0 and 1, got {level}")
+    for name, value, least in (("n_resamples", n_resamples, 1), ("seed", seed, 0)):
+        if not is_number(value) or value != int(value) or value < least:
+            raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if block is not None and not (is_number(block) and block >= 1):
+        raise ConfigError(f"block must be a mean length of 1 or more, got {block}")
     if len(values) < _FEWEST:
         raise DataError(f"an interval needs at least {_FEWEST} dates with a value, got {len(values)}: test longer")
     mean = float(values.mean())

@@ -12,6 +12,7 @@ from scipy import stats
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError, UnknownNameError
 from gwt_lab.validation.audit import audit
+from gwt_lab.validation.audit_page import _by_place
 from gwt_lab.validation.ledger import TrialLedger
 from gwt_lab.validation.overfitting import probability_of_backtest_overfitting
 from gwt_lab.validation.sharpe import (
@@ -95,6 +96,8 @@ def test_the_ledgers_study_counts() -> None:
         found.dsr == ledger.study("mine").deflated_sharpe_ratio(row["sharpe"], 800, row["skew"], row["kurtosis"]).value
     )
     assert row["dsr"] == pytest.approx(found.dsr)
+    with pytest.raises(ConfigError, match="the study counts 40 trials and the result has 41 strategies"):
+        audit(_noise(41), n_trials=ledger.study("mine"))
 
 
 def test_trials_borne_is_the_border() -> None:
@@ -312,6 +315,14 @@ def test_every_sentence_is_made_from_a_number() -> None:
     assert "a period" in " ".join(audit(_alone().reset_index(drop=True)).summary)
     paid = audit(_alone(0.0001), costs=pd.Series(0.0005, index=DAYS))
     assert "costs" in paid.summary[-2]
+
+
+@pytest.mark.parametrize("n_strategies", [2, 3, 20, 21, 30, 39, 400])
+def test_equal_chances_are_drawn_as_equal_bars(n_strategies: int) -> None:
+    field, n_bars = n_strategies + 1, min(n_strategies, 20)
+    every_rank = np.repeat(np.arange(1, field) / field, 600)
+    drawn = _by_place(every_rank, field, n_bars)
+    assert drawn.tolist() == [round(600 * n_strategies / n_bars)] * n_bars
 
 
 def test_names_keep_their_letters() -> None:

@@ -192,5 +192,9 @@ def test_a_signature_sums_returns_over_equal_stretches() -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(ShapeError, match=r"shape \(n_times, n_trials\), got \(5,\)"):
         return_signature(np.zeros(5))
+    with pytest.raises(DataError, match="returns must be finite to tell which trials are alike"):
+        return_signature([[0.1, np.nan]] * 40)
+    with pytest.raises(DataError, match="returns must be numbers, one column a trial"):
+        return_signature([["x"]] * 40)
     with pytest.raises(DataError, match="a return signature must be finite"):
         cluster_returns(np.full((2, 64), np.nan))

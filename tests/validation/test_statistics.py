@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.errors import ConfigError, DataError, ShapeError
 from gwt_lab.validation.statistics import block_bootstrap_interval
 
 
@@ -65,3 +65,15 @@ def test_mistakes_are_named() -> None:
         block_bootstrap_interval([1.0, 2.0, np.nan, 3.0])
     with pytest.raises(ConfigError, match="level must lie between 0 and 1, got 95"):
         block_bootstrap_interval(np.arange(30.0), level=95)
+    values = np.arange(30.0)
+    with pytest.raises(DataError, match="1 values are infinite"):
+        block_bootstrap_interval([*values, np.inf])
+    with pytest.raises(DataError, match="an interval needs numbers"):
+        block_bootstrap_interval(["x"] * 30)
+    # rows of one date are not independent: as one long series they would make the interval too narrow
+    with pytest.raises(ShapeError, match=r"one value a date, got shape \(30, 2\)"):
+        block_bootstrap_interval(np.column_stack([values, values]))
+    assert block_bootstrap_interval(values[:, None]) == block_bootstrap_interval(values)
+    for wrong in ({"n_resamples": 0}, {"seed": -1}, {"block": 0}, {"block": float("nan")}, {"level": "0.9"}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            block_bootstrap_interval(values, **wrong)
