@@ -266,7 +266,7 @@ def needs_retraining(
     ----------
     generator : QlibSignalGenerator
     data : Bars, or anything `as_bars` takes
-        Bars up to now.
+        Bars up to now. The newest ``lookback + window`` and some more say the same as all, sooner.
     max_age : timedelta-like, optional
         Age (last bar less end of training) from which a model is too old, such as ``"24h"``; no limit by default.
     max_drifted : float, default 0.25

@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import CausalityError, DataError
-from gwt_lab.models.lightgbm_model import take_rows
+from gwt_lab.models.lightgbm_model import STOP, take_rows
 from gwt_lab.models.settings import whole_number
 
 __all__ = ["Fold", "Rows", "any_known", "fit_folds", "plan_folds"]
@@ -153,7 +154,8 @@ def fit_folds(
             raise DataError(f"fold {fold.number} cannot be trained: {error}") from error
         found[fold.number] = forecasts(take_rows(rows.values, fold.test), fold.test)
 
-    pool = ThreadPoolExecutor(n_threads)
+    stop = Event()
+    pool = ThreadPoolExecutor(n_threads, initializer=STOP.set, initargs=(stop,))
     try:
         # the longest fits first: none is left running alone at the end
         order = sorted(folds, key=lambda fold: -len(fold.train))
@@ -164,6 +166,7 @@ def fit_folds(
             if progress is not None:
                 progress.advance()
     finally:
+        stop.set()  # after an error or an interrupt nobody waits for fits that run
         pool.shutdown(cancel_futures=True)
     return found
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import CancelledError
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from functools import partial
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -13,9 +17,11 @@ import pandas as pd
 from gwt_lab.errors import ConfigError, DataError, MissingExtraError, NotFittedError, ShapeError
 from gwt_lab.models.settings import number, whole_number
 
-__all__ = ["LightGBMModel", "LightGBMParams", "booster_from_text", "take_rows"]
+__all__ = ["STOP", "LightGBMModel", "LightGBMParams", "booster_from_text", "take_rows"]
 
 _FORMAT, _VERSION = "gwt_lab.lightgbm", 1
+# set in the thread of a fit: what tells it to stop
+STOP: ContextVar[Event | None] = ContextVar("STOP", default=None)
 _OBJECTIVES = ("binary", "regression")
 _LARGEST = 2**31 - 1  # LightGBM's whole numbers have 32 bits
 _WHOLE = {
@@ -179,7 +185,9 @@ class LightGBMModel:
         self.feature_names_ = [str(name) for name in names]
         settings = self.params.to_lightgbm()
         data = lightgbm.Dataset(take_rows(values, rows), chosen, params=settings)
-        self.booster_ = lightgbm.train(settings, data, num_boost_round=self.params.n_trees)
+        asked = STOP.get()
+        callbacks = None if asked is None else [partial(_stop, asked)]
+        self.booster_ = lightgbm.train(settings, data, num_boost_round=self.params.n_trees, callbacks=callbacks)
         return self
 
     def predict(self, X: pd.DataFrame) -> pd.Series:
@@ -285,6 +293,12 @@ class LightGBMModel:
     def _names(self) -> list[str]:
         self._fitted()
         return list(self.feature_names_)
+
+
+def _stop(asked: Event, _: Any) -> None:
+    """Leave a fit between two trees if that was asked for: LightGBM itself does not hear an interrupt in a thread."""
+    if asked.is_set():
+        raise CancelledError
 
 
 def _refuse_others(X: Any, y: Any) -> None:

@@ -1,5 +1,9 @@
 """Labels say what can be traded, and forecasts of a fold know nothing of it."""
 
+import threading
+import time
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +11,9 @@ import pytest
 from gwt_lab.errors import ConfigError, DataError, ShapeError
 from gwt_lab.features.alpha158 import alpha158
 from gwt_lab.market.bars import Bars
+from gwt_lab.models.folds import Rows, any_known, fit_folds, plan_folds
 from gwt_lab.models.labels import relative_direction, relative_return
-from gwt_lab.models.lightgbm_model import LightGBMParams
+from gwt_lab.models.lightgbm_model import LightGBMModel, LightGBMParams
 from gwt_lab.models.walk_forward import walk_forward
 from gwt_lab.validation.causality import check_causal
 from gwt_lab.validation.splits import PurgedWalkForward
@@ -113,3 +118,25 @@ def test_mistakes_are_named() -> None:
         relative_return(random_bars(2, 10), horizon=1.5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="horizon must be at least 1, got 0"):
         relative_return(random_bars(2, 10), horizon=0)
+
+
+def test_an_error_or_an_interrupt_does_not_wait_for_fits_that_run() -> None:
+    """A fit of a million trees beside one that fails: it stops between two trees."""
+    bars = random_bars(2, 300)
+    features, label = alpha158(bars, columns=["KMID", "ROC5"]), relative_direction(bars)
+    values, target = features.to_numpy(dtype=np.float32), label.to_numpy(dtype=np.float64)
+    rows = Rows(values, features.index, target, any_known(values), list(features.columns))
+    endless = LightGBMParams(n_trees=10**6, min_data_in_leaf=20, learning_rate=1e-6)
+    running = threading.Event()
+
+    def fit(train: np.ndarray) -> Any:
+        if len(train) != len(rows.labelled):
+            assert running.wait(30)
+            raise KeyboardInterrupt
+        running.set()
+        return LightGBMModel(endless).fit_rows(rows.values, rows.target, train, rows.names)
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fit_folds(rows, plan_folds(rows, SPLITTER), fit, whole=fit, n_jobs=2)
+    assert time.monotonic() - begun < 20
