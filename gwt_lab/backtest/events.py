@@ -16,7 +16,7 @@ import pandas as pd
 
 from gwt_lab.backtest import kernels
 from gwt_lab.backtest.simulation import Simulation
-from gwt_lab.errors import ConfigError
+from gwt_lab.errors import ConfigError, UnknownNameError
 from gwt_lab.market.account import CASH, N_FILL, POSITION, Feed, Log, empty_book
 
 __all__ = ["Context", "run_order_func"]
@@ -100,6 +100,8 @@ class Context:
 
     def last(self, n: int, field: str = "close") -> np.ndarray:
         """Return a field of the last `n` bars up to this one, fewer at the beginning."""
+        if field not in self._panels:
+            raise UnknownNameError(f"no field {field!r}; there are {', '.join(self._panels)}")
         return np.asarray(self._panels[field][max(self.i + 1 - n, 0) : self.i + 1])
 
     @property
@@ -190,6 +192,8 @@ def run_order_func(simulation: Simulation, order_func: Callable[..., Any], args:
 
     An exception of the function passes with the bar noted.
     """
+    if not callable(order_func):
+        raise ConfigError(f"order_func must be a function of the context, got {type(order_func).__name__}")
     layout, plan, feed, delay = simulation.layout, simulation.plan, simulation.feed, simulation.rules.delay
     terms = simulation.rules.terms(simulation.bars.symbols, simulation.bars.instruments)
     book = empty_book(simulation.init_cash, layout.symbol_of, layout.first)

@@ -387,6 +387,10 @@ def floats(data: Any, name: str) -> np.ndarray:
         If they are no numbers.
     """
     try:
+        if isinstance(data, (pd.Series, pd.DataFrame)) and not np.iscomplexobj(data):
+            kinds = data.dtypes if isinstance(data, pd.DataFrame) else [data.dtype]
+            if any(isinstance(kind, pd.api.extensions.ExtensionDtype) for kind in kinds):
+                return np.asarray(data.astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan))
         return np.asarray(data, dtype=np.float64)
     except (TypeError, ValueError):
         told = repr(data) if np.ndim(data) == 0 else type(data).__name__

@@ -19,6 +19,7 @@ from gwt_lab.backtest.build import (
 from gwt_lab.backtest.events import run_order_func
 from gwt_lab.backtest.results import Results
 from gwt_lab.backtest.simulation import Simulation
+from gwt_lab.errors import ConfigError
 from gwt_lab.market.costs import CostModel
 
 __all__ = ["Assumptions", "Portfolio"]
@@ -226,6 +227,9 @@ class Portfolio(Results):
     @classmethod
     def from_holding(cls, bars: Any, **settings: Any) -> Portfolio:
         """Buy with all cash at the first decision and hold; settings as in :meth:`from_signals`."""
+        decided = sorted({"entries", "exits", "short_entries", "short_exits"} & set(settings))
+        if decided:
+            raise ConfigError(f"from_holding decides for itself: leave {', '.join(decided)} away, or use from_signals")
         return cls.from_signals(bars, first_bars(bars, settings.get("price", "next_open")), None, **settings)
 
     @classmethod

@@ -109,9 +109,8 @@ def count_trial(
     counted = ledger_of(ledger)
     if counted is None or portfolio.bars.n_times < 2:
         return
-    named = strategy if isinstance(strategy, str) else user_strategy(strategy).name
-    family = FAMILIES.get(named)
-    parameters = {**(family.defaults if family else {}), **dict(params or {})}
+    named, known = _defaults(strategy)
+    parameters = {**known, **dict(params or {})}
     bars, layout = portfolio.bars, portfolio.simulation.layout
     returns = np.asarray(portfolio.returns(), dtype=np.float64).reshape(bars.n_times, -1)
     spread = returns.std(axis=0, ddof=1)
@@ -129,10 +128,18 @@ def count_trial(
         counted.record(trials, sharpe[one], bars.n_times, return_signature(returns[:, one]))
 
 
+def _defaults(strategy: str | Callable[..., Any]) -> tuple[str, dict[str, Any]]:
+    """Return a strategy's name and its parameters unless given, as a sweep writes them down."""
+    if isinstance(strategy, str):
+        return strategy, dict(FAMILIES[strategy].defaults) if strategy in FAMILIES else {}
+    own = user_strategy(strategy)
+    return own.name, own.carried | own.defaults
+
+
 def _label(portfolio: Portfolio, settings: Mapping[str, Any]) -> str:
     """Return how returns are measured, in a sweep's words; what a sweep does not know stands behind."""
     rules, costs = portfolio.simulation.rules, portfolio.simulation.rules.costs
-    known = {
+    known: dict[str, Any] = {
         "price": rules.price,
         "fees": costs.fees,
         "slippage": costs.slippage,
@@ -145,7 +152,8 @@ def _label(portfolio: Portfolio, settings: Mapping[str, Any]) -> str:
         "time_stop": rules.time_stop,
         "ambiguity": rules.ambiguity,
     }
-    known |= {name: float("nan") for name in ("sl_stop", "tp_stop") if known[name] is None}
+    stops = {name: known[name] for name in ("sl_stop", "tp_stop")}
+    known |= {name: float("nan") if x is None else float(x) for name, x in stops.items() if np.ndim(x) == 0}
     more = {name: repr(value) for name, value in sorted(settings.items()) if name not in known and name != "costs"}
     if isinstance(settings.get("costs"), CostModel) and costs != CostModel(
         costs.fees, costs.slippage, costs.fixed_fees

@@ -121,7 +121,10 @@ def tearsheet(
         figure=figure.to_json().replace("</", "<\\/"),
     )
     if path is not None:
-        Path(path).write_text(page, encoding="utf-8")
+        try:
+            Path(path).write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"the tear sheet cannot be written to {path}: {error}") from None
     return page
 
 

@@ -152,6 +152,8 @@ def step(
     if (values[:4] <= 0).any() or np.isinf(values[:4]).any():
         raise DataError(f"prices of a bar must be above 0 and finite, or NaN where there is none; got {values[:4]}")
     if decision is not None:
+        if not isinstance(decision, Decision):
+            raise ConfigError(f"a decision must be a Decision(size, signal, ...), got {type(decision).__name__}")
         _refuse_wrong(decision, state.rules, n)
     delay = state.rules.delay
     filled_now = state.waiting if delay else decision

@@ -280,6 +280,8 @@ class LedgerFile:
         for n, n_observations, n_buckets, stored, signed in db.execute(query, (known.last_batch, *group)):
             hashes = self.array(stored, "<u8", n)
             rows = self.array(signed, "<u4", len(signed) // 4)
+            if (rows >= n).any():
+                raise self._error(f"is damaged: a batch of {n} trials names its trial {rows.max()}")
             known.add(hashes, hashes[rows], (n_observations, n_buckets))
         known.last_batch = newest
         return known

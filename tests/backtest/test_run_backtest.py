@@ -118,6 +118,25 @@ def test_each_lambda_is_a_strategy_of_its_own(tmp_path) -> None:
         for _ in range(2):
             gwt.run_backtest(bars, strategy, ledger=ledger)
     assert ledger.n_trials == 2
+    for level in range(60, 70):
+        found = gwt.sweep(lambda close, level=level: (close > level, close < level), bars, ledger=ledger)
+    assert (found.n_trials, ledger.n_trials) == (12, 12)
+
+
+def test_a_sweep_and_a_backtest_of_one_function_are_one_trial(tmp_path) -> None:
+    bars, ledger = random_bars(1, 300), gwt.TrialLedger(tmp_path / "ledger")
+
+    def make(scale: float):
+        def strategy(close: np.ndarray, level: float = 100.0) -> tuple[np.ndarray, np.ndarray]:
+            return close > scale * level, close < scale * level
+
+        return strategy
+
+    for scale in (0.9, 0.95):
+        gwt.sweep(make(scale), bars, {"level": [95.0, 100.0]}, tp_stop=0.5, ledger=ledger)
+        gwt.run_backtest(bars, make(scale), tp_stop=0.5, ledger=ledger)
+    assert ledger.n_trials == 4
+    assert len(ledger.studies()) == 1
 
 
 def test_other_costs_and_other_settings_are_other_trials(tmp_path) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gwt_lab.backtest.portfolio import Portfolio
-from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.errors import ConfigError, DataError, ShapeError, UnknownNameError
 from tests.backtest.made import FREE, at, bars
 
 MARKET = bars([100] * 6, [10] * 6)
@@ -367,3 +367,23 @@ def test_a_short_that_cannot_be_bought_back_is_told():
     why = pf.why_no_trades()
     assert why.n_lost_exits == 1
     assert "1 exit could not be filled, and the position stayed open." in why.sentence
+
+
+def test_more_mistakes_are_told(tmp_path):
+    pf = Portfolio.from_signals(MARKET, ENTRIES).__getitem__(MARKET.symbols[0])
+    with pytest.raises(ConfigError, match="the tear sheet cannot be written to"):
+        pf.tearsheet(tmp_path / "nowhere" / "sheet.html")
+    with pytest.raises(ConfigError, match="order_func must be a function of the context, got int"):
+        Portfolio.from_order_func(MARKET, 5)
+    with pytest.raises(UnknownNameError, match="no field 'vwap'; there are open, high, low, close, volume"):
+        Portfolio.from_order_func(MARKET, lambda c: c.last(5, "vwap"))
+    with pytest.raises(ConfigError, match="from_holding decides for itself: leave exits away"):
+        Portfolio.from_holding(MARKET, exits=ENTRIES)
+
+
+def test_nullable_numbers_are_numbers():
+    weights = pd.DataFrame(0.5, MARKET.index, MARKET.close.columns)
+    weights.iloc[2:, 1] = np.nan
+    expected = Portfolio.from_weights(MARKET, weights)
+    got = Portfolio.from_weights(MARKET, weights.astype("Float64"))
+    assert got.fills.tolist() == expected.fills.tolist() != []

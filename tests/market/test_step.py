@@ -138,3 +138,27 @@ def test_bars_are_taken_from_anything_with_time_and_values() -> None:
     for one in iterate_bars(bars):
         state, _ = step(state, one)
     assert state.time_ns == bars.index.asi8[-1]
+
+
+@pytest.mark.parametrize(
+    ("prices", "decision", "funding", "error", "told"),
+    [([-1.0, 1, 1, 1, 1], None, None, DataError, "prices of a bar must be above 0"),
+     ([1.0, np.inf, 1, 1, 1], None, None, DataError, "prices of a bar must be above 0"),
+     ([1.0] * 5, np.array([1.0]), None, ConfigError, r"must be a Decision\(size, signal, ...\), got ndarray"),
+     ([1.0] * 5, Decision(np.array([1.0]), np.array([99])), None, DataError, "sums of 1, 2, 4, 8, got"),
+     ([1.0] * 5, Decision(np.array([-1.0]), np.array([1])), None, ConfigError, "size must not be negative"),
+     ([1.0] * 5, Decision(np.array([1.0]), sl_stop=np.array([5.0])), None, ConfigError, "sl_stop must be a fraction"),
+     ([1.0] * 5, None, np.array([1.0]), ShapeError, r"funding must have shape \(2, 1\)"),
+     ([1.0] * 5, None, np.array([[np.inf], [0.0]]), DataError, "funding rates must be finite")],
+)  # fmt: skip
+def test_what_cannot_happen_is_refused(prices, decision, funding, error, told):
+    state = new_account(["A/USDT"])
+    with pytest.raises(error, match=told):
+        step(state, bar(0, *[[price] for price in prices]), decision, funding)
+
+
+def test_a_missing_funding_rate_is_none():
+    state = new_account(["A/USDT"], rules=FillRules(price="close"))
+    state, _ = step(state, bar(0, *[[10.0]] * 5), Decision(np.array([1.0]), np.array([1], np.uint8)))
+    after, _ = step(state, bar(HOUR, *[[10.0]] * 5), None, np.array([[np.nan], [np.nan]]))
+    assert after.cash == state.cash

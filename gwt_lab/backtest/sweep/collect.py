@@ -165,7 +165,8 @@ class Collected:
     def run(self, scheduler: Scheduler, line: SweepLine) -> None:
         """Evaluate what is not done; on Ctrl-C or an error what was finished is kept, counted and told."""
         if self.store is not None:
-            held = self.store.load()
+            n_symbols, n_metrics = self.values.shape[1:]
+            held = self.store.load((n_symbols, n_metrics + 1), self._kept)
             if held is not None:
                 self.take(*held)
                 line.found(int(self.done.sum()))

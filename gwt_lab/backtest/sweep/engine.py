@@ -429,7 +429,7 @@ def _user_job(ask: Request, work: Work, combinations: Grid, rule_of: np.ndarray,
     n_threads = ask.n_threads or (available_threads() if chosen.free_threaded else 1)
     plan = plan_memory(replace(sizes, combination_seconds=seconds), ask.budget, n_threads)
     given = set(work.grid.names)
-    defaults = {name: value for name, value in chosen.defaults.items() if name not in given}
+    defaults = {name: value for name, value in (chosen.carried | chosen.defaults).items() if name not in given}
     mark = code_hash(chosen.function)
     return Job(
         ask.bars,

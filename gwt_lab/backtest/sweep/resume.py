@@ -90,7 +90,10 @@ class ChunkStore:
             return
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise DataError(f"{self.folder} holds something other than a sweep: name another place to resume from")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"resume: {self.folder} cannot be made: {error}") from None
         with whole_file(manifest) as scratch:
             document = {"format": _FORMAT, "identity": identity, "n_combinations": n_rows}
             scratch.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -105,19 +108,38 @@ class ChunkStore:
                 "folder"
             )
 
-    def load(self) -> tuple[np.ndarray, ...] | None:
-        """Return the rows that are done and their arrays, or None; a part that cannot be read is evaluated again."""
+    def load(self, row: tuple[int, ...], kept: np.ndarray) -> tuple[np.ndarray, ...] | None:
+        """Return the rows that are done and their arrays, or None.
+
+        A part that cannot be read, or is of another shape, is evaluated again.
+
+        Parameters
+        ----------
+        row : tuple of int
+            Shape of what is stored of each row.
+        kept : ndarray of int
+            Accounts whose worth may be stored.
+        """
         parts = []
         for file in sorted(self.folder.glob("part-*.npz")):
             try:
                 with file.open("rb") as opened, np.load(opened, allow_pickle=False) as held:
-                    parts.append((held["rows"], held["values"], held["edge_rows"], held["edges"]))
+                    part = (held["rows"], held["values"], held["edge_rows"], held["edges"])
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):
                 continue
+            if self._fits(part, row, kept):
+                parts.append(part)
         if not parts:
             return None
         rows, values, edge_rows, edges = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return rows, values, edge_rows, edges
+
+    def _fits(self, part: tuple[np.ndarray, ...], row: tuple[int, ...], kept: np.ndarray) -> bool:
+        rows, values, edge_rows, edges = part
+        mine = (
+            rows.dtype.kind == "i" and not ((rows < 0) | (rows >= self.n_rows)).any() and np.isin(edge_rows, kept).all()
+        )
+        return bool(mine and values.shape == (*rows.shape, *row) and edges.shape[:1] == edge_rows.shape)
 
     def add(self, rows: np.ndarray, values: np.ndarray, edge_rows: np.ndarray, edges: np.ndarray) -> None:
         """Take rows that are done; they reach the disk within a second, or 2 % of the time so far."""

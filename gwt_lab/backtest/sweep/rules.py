@@ -98,7 +98,8 @@ def assumption_words(rules: SweepRules, varied: tuple[str, ...], portfolio: bool
     cash = f"cash {rules.init_cash:,.0f} " + ("shared by all symbols" if portfolio else "for each symbol, all in")
     parts = [short, cash]
     if not portfolio:
-        parts.append({"longonly": "long only", "shortonly": "short only", "both": "long and short"}[rules.direction])
+        sides = {"longonly": "long only", "shortonly": "short only", "both": "long and short"}
+        parts += [] if "direction" in varied else [sides[rules.direction]]
         parts += _stop_words(rules, varied)
     parts.append("a bar without a price does not trade and keeps its last price; no interest on shorts, no funding")
     parts.append("metrics over every bar, the first included, ddof=1, years of 365 days")

@@ -126,6 +126,14 @@ class UserStrategy:
             raise
 
     @cached_property
+    def carried(self) -> dict[str, Any]:
+        """What tells it from others of its name beside its parameters: values it closes over, a lambda's code."""
+        if isinstance(self.function, _StrategyCall):
+            return {}
+        held = {name: value for name, value in _held(self.function).items() if isinstance(value, _PLAIN)}
+        return held | ({"code": code_hash(self.function)[:8]} if self.name == "<lambda>" else {})
+
+    @cached_property
     def _order(self) -> tuple[str, ...]:
         return tuple(inspect.signature(self.function.py_func).parameters)  # type: ignore[attr-defined]
 
@@ -181,12 +189,7 @@ def user_strategy(strategy: Any) -> UserStrategy:
 
 def _name(function: Any) -> str:
     inner = getattr(function, "func", function)  # functools.partial
-    name = str(getattr(inner, "__name__", type(inner).__name__))
-    if name == "<lambda>":
-        # lambdas share their name, so their code tells one from another
-        return f"{name} {code_hash(function)[:8]}"
-    told = ", ".join(f"{key}={value!r}" for key, value in _held(function).items() if isinstance(value, _PLAIN))
-    return f"{name}[{told}]" if told else name
+    return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 _PLAIN = (str, int, float, bool, tuple, type(None), np.generic)

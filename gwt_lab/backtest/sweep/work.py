@@ -283,7 +283,11 @@ def sweep_market(bars: Bars, bars_per_year: float) -> SweepMarket:
     for name in ("open", "high", "low", "close", "volume"):
         values = np.ascontiguousarray(getattr(bars, name).to_numpy(dtype=np.float64).T)
         if name != "volume" and (np.isinf(values).any() or (values <= 0).any()):
-            raise DataError(f"{name} must be above 0 and finite to be traded; run check_bars to find the bad ones")
+            row, column = np.argwhere(np.isinf(values.T) | (values.T <= 0))[0]
+            raise DataError(
+                f"{name} must be above 0 and finite to be traded, {bars.symbols[column]} at {bars.index[row]} is "
+                f"{values[column, row]}; run check_bars to find the bad ones"
+            )
         arrays[name] = values
     return SweepMarket(tuple(bars.symbols), bars.index.asi8, **arrays, bars_per_year=bars_per_year)
 

@@ -192,6 +192,21 @@ def wait_for(calls: Path, n: int, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("how", ["narrower", "rows that are not there"])
+def test_a_part_of_another_shape_is_evaluated_again(bars, tmp_path, how) -> None:
+    grid = {"fast": [5, 10], "slow": [20, 40]}
+    expected = sweep("ma_cross", bars, grid, resume="shaped")
+    (part,) = (tmp_path / "sweeps" / "shaped").glob("part-*.npz")
+    held = dict(np.load(part))
+    if how == "narrower":
+        held["values"] = held["values"][..., :1]
+    else:
+        held["rows"] = held["rows"] + 100
+    np.savez(part, **held)
+    again = sweep("ma_cross", bars, grid, resume="shaped")
+    np.testing.assert_array_equal(again.to_numpy(), expected.to_numpy())
+
+
 @POSIX
 @pytest.mark.parametrize(("how", "threads"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)])
 def test_a_process_that_ends_loses_little_and_goes_on(tmp_path, how, threads) -> None:

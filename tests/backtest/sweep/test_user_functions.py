@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -188,7 +187,7 @@ def test_a_wrong_answer_is_named_with_the_call(one, case) -> None:
     function, told = WRONG[case]
     with pytest.raises(ShapeError, match=told) as error:
         sweep(function, one, {"k": [7]}, check=False)
-    assert re.match(r"<lambda> [0-9a-f]{8}\(k=7\)", str(error.value))
+    assert "<lambda>(k=7)" in str(error.value)
 
 
 def test_one_wrong_combination_of_many_is_named(one) -> None:
