@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from gwt_lab.market.bars import FIELDS, PANELS, Bars
 from gwt_lab.market.gaps import find_gaps
 from gwt_lab.market.instruments import Instrument
 from gwt_lab.market.time import grid, on_grid, timeframe_ns
+from gwt_lab.processors import available_threads
 
 __all__ = ["SymbolBars", "bars_from_symbols", "long_table", "read_symbols", "split_fresh"]
 
@@ -144,7 +144,7 @@ def read_symbols(
     if len(symbols) == 1:
         return [read(symbols[0])]
     # hashing and decoding release the GIL
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, available_threads())) as pool:
         return list(pool.map(read, symbols))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,6 +15,7 @@ import pandas as pd
 from gwt_lab.errors import CausalityError, DataError
 from gwt_lab.models.lightgbm_model import STOP, take_rows
 from gwt_lab.models.settings import whole_number
+from gwt_lab.processors import available_threads
 
 __all__ = ["Fold", "Rows", "any_known", "fit_folds", "plan_folds"]
 
@@ -144,7 +144,7 @@ def fit_folds(
     ConfigError
         If `n_jobs` is below 1.
     """
-    n_threads = os.cpu_count() or 1 if n_jobs is None else whole_number("n_jobs", n_jobs, 1)
+    n_threads = available_threads() if n_jobs is None else whole_number("n_jobs", n_jobs, 1)
     found: list[np.ndarray] = [np.empty(0)] * len(folds)
 
     def one(fold: Fold) -> None:

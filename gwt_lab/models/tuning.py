@@ -23,6 +23,7 @@ from gwt_lab.models.scores import score_forecasts
 from gwt_lab.models.settings import whole_number
 from gwt_lab.models.signal_generator import ALIASES, QlibSignalGenerator, bars_of
 from gwt_lab.models.training import Table, fit_lightgbm, make_table
+from gwt_lab.processors import available_threads
 from gwt_lab.progress import progress
 from gwt_lab.validation.effective import return_signature
 from gwt_lab.validation.ledger import TrialLedger
@@ -229,7 +230,7 @@ class _Search:
         return value
 
     def _batches(self) -> list[list[Fold]]:
-        size = self.options.n_jobs or os.cpu_count() or 1
+        size = self.options.n_jobs or available_threads()
         return [self.folds[start : start + size] for start in range(0, len(self.folds), size)]
 
     def _fit(self, params: LightGBMParams, folds: list[Fold]) -> list[np.ndarray]:

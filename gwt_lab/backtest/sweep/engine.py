@@ -14,7 +14,7 @@ from gwt_lab.backtest.sweep import streaming
 from gwt_lab.backtest.sweep.collect import SIGNATURE_EDGES, Collected, SweepLine
 from gwt_lab.backtest.sweep.families import FAMILIES
 from gwt_lab.backtest.sweep.grid import Axes, Grid, read_axes
-from gwt_lab.backtest.sweep.memory import Plan, Sizes, available_threads, memory_bytes, peak_memory_mb, plan_memory
+from gwt_lab.backtest.sweep.memory import Plan, Sizes, memory_bytes, peak_memory_mb, plan_memory
 from gwt_lab.backtest.sweep.recording import Recorder
 from gwt_lab.backtest.sweep.result import Paths, SweepInfo, SweepResult
 from gwt_lab.backtest.sweep.resume import ChunkStore, grid_hash, versions
@@ -28,6 +28,7 @@ from gwt_lab.kernels import KERNELS_HASH
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
+from gwt_lab.processors import available_threads
 from gwt_lab.strategies.registry import strategy_class, strategy_names
 
 __all__ = ["sweep"]

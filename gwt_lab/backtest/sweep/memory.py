@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from gwt_lab.errors import ConfigError
 
-__all__ = ["Plan", "Sizes", "available_threads", "memory_bytes", "peak_memory_mb", "plan_memory", "words"]
+__all__ = ["Plan", "Sizes", "memory_bytes", "peak_memory_mb", "plan_memory", "words"]
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -149,16 +148,6 @@ def words(n_bytes: float) -> str:
         if n_bytes >= size:
             return f"{n_bytes / size:,.1f} {unit}"
     return f"{n_bytes:.0f} B"
-
-
-def available_threads() -> int:
-    """Return how many threads a sweep uses unless told: the processors it may run on, or `NUMBA_NUM_THREADS`."""
-    named = os.environ.get("NUMBA_NUM_THREADS", "")
-    if named.isdigit() and int(named) > 0:
-        return int(named)
-    if hasattr(os, "sched_getaffinity"):
-        return max(len(os.sched_getaffinity(0)), 1)
-    return os.cpu_count() or 1
 
 
 def peak_memory_mb() -> float:

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from gwt_lab.backtest.sweep.memory import Sizes, available_threads, memory_bytes, peak_memory_mb, plan_memory
+from gwt_lab.backtest.sweep.memory import Sizes, memory_bytes, peak_memory_mb, plan_memory
 from gwt_lab.errors import ConfigError
+from gwt_lab.processors import available_threads
 
 
 def sizes(n: int = 1000, **options) -> Sizes:
