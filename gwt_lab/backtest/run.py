@@ -200,7 +200,7 @@ def _of_family(family: Family, bars: Bars, parameters: dict[str, Any]) -> Decisi
     for name, value in parameters.items():
         if not isinstance(value, (int, float, np.number)):
             raise ConfigError(f"{name} of {family.name} must be one number, got {value!r}; sweep takes lists")
-    family.check(pd.DataFrame([{**family.defaults, **parameters}]))
+    family.check({name: np.array([value]) for name, value in {**family.defaults, **parameters}.items()})
     market = sweep_market(bars, bars_per_year(bars.timeframe))
     if family.portfolio:
         return (), _frame(family.weights(market, **parameters).T, bars)

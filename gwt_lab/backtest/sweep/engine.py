@@ -391,7 +391,7 @@ def family_parameters(family: Any, own: Grid) -> tuple[np.ndarray, dict[str, Any
         if values.dtype.kind not in "iufb":
             raise ConfigError(f"{name} of {family.name} must be a number, got {own.levels[own.names.index(name)][0]!r}")
         columns[name] = values.astype(np.float64)
-    family.check(pd.DataFrame(columns, copy=False))
+    family.check(columns)
     matrix = np.stack(list(columns.values()), axis=1) if columns else np.empty((len(own), 0))
     return matrix, {name: value for name, value in family.defaults.items() if name not in own.names}
 

@@ -172,8 +172,8 @@ class Family(ABC):
     portfolio: ClassVar[bool] = False
     uses: ClassVar[Uses] = ()
 
-    def check(self, params: pd.DataFrame) -> None:
-        """Refuse combinations that make no sense.
+    def check(self, params: Mapping[str, np.ndarray]) -> None:
+        """Refuse combinations that make no sense; `params` holds each parameter's values, shape (n_combinations,).
 
         Raises
         ------
@@ -181,8 +181,8 @@ class Family(ABC):
             Naming the first row that is wrong.
         """
         for name in self.defaults:
-            values = params[name].to_numpy()
-            wrong = ~np.isfinite(values.astype(np.float64))
+            values = np.asarray(params[name], dtype=np.float64)
+            wrong = ~np.isfinite(values)
             wanted = "a number"
             if name in self.whole:
                 wanted = "a whole number of bars, 1 or more"
@@ -191,14 +191,14 @@ class Family(ABC):
         for wrong, message in self._rules(params):
             self._refuse(params, np.asarray(wrong), message)
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
+    def _rules(self, params: Mapping[str, np.ndarray]) -> list[tuple[Any, str]]:
         """Return (rows that are wrong, what was wanted) of what concerns more than one parameter."""
         return []
 
-    def _refuse(self, params: pd.DataFrame, wrong: np.ndarray, wanted: str) -> None:
+    def _refuse(self, params: Mapping[str, np.ndarray], wrong: np.ndarray, wanted: str) -> None:
         if wrong.any():
             row = int(np.argmax(wrong))
-            got = ", ".join(f"{name}={params[name].iloc[row]:g}" for name in self.defaults)
+            got = ", ".join(f"{name}={float(np.asarray(params[name])[row]):g}" for name in self.defaults)
             raise ConfigError(f"{self.name}: {wanted}; combination {row} has {got}")
 
     def matrix(self, params: Mapping[str, float]) -> np.ndarray:

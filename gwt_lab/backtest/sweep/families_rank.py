@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from gwt_lab.backtest.sweep import streaming as s
 from gwt_lab.backtest.sweep.families_base import Family, SweepMarket, SweepRules
@@ -122,7 +121,7 @@ class BestReturns(Family):
     defaults: ClassVar[Mapping[str, float]] = {"window": 168, "top": 3, "every": 24, "bottom": 0}
     whole = ("window", "top", "every")
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
+    def _rules(self, params: Mapping[str, np.ndarray]) -> list[tuple[Any, str]]:
         bottom = params["bottom"]
         return [((bottom < 0) | (bottom != np.floor(bottom)), "bottom must be a whole number of symbols, 0 or more")]
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from gwt_lab.backtest.sweep.families_base import Family
 from gwt_lab.backtest.sweep.fused_words import above_and_below, cross_rows, level_words
@@ -148,7 +147,7 @@ class RelativeStrength(_Levels):
     whole: ClassVar[tuple[str, ...]] = ("window",)
     uses: ClassVar[Uses] = ((STRENGTH, ("window",)), (ONE, ()))
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
+    def _rules(self, params: Mapping[str, np.ndarray]) -> list[tuple[Any, str]]:
         inside = (params["lower"] >= 0) & (params["lower"] < params["upper"]) & (params["upper"] <= 100)
         return [(~inside, "lower must lie below upper, both between 0 and 100")]
 
@@ -173,7 +172,7 @@ class Bollinger(_Levels):
     whole: ClassVar[tuple[str, ...]] = ("window",)
     uses: ClassVar[Uses] = ((CLOSE, ()), (MEAN, ("window",)), (DEVIATION, ("window",)))
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
+    def _rules(self, params: Mapping[str, np.ndarray]) -> list[tuple[Any, str]]:
         return [(params["window"] < 2, "window must be 2 or more"), (params["width"] <= 0, "width must be above 0")]
 
     def lookback(self, params: Mapping[str, float]) -> int:
@@ -197,7 +196,7 @@ class ZScore(_Levels):
     whole: ClassVar[tuple[str, ...]] = ("window",)
     uses: ClassVar[Uses] = ((CLOSE, ()), (MEAN, ("window",)), (DEVIATION, ("window",)))
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
+    def _rules(self, params: Mapping[str, np.ndarray]) -> list[tuple[Any, str]]:
         wrong = params["exit"] >= params["entry"]
         return [(params["window"] < 2, "window must be 2 or more"), (wrong, "exit must be smaller than entry")]
 
@@ -240,7 +239,7 @@ class Momentum(_Levels):
     whole: ClassVar[tuple[str, ...]] = ("window",)
     uses: ClassVar[Uses] = ((GROWTH, ("window",)), (ONE, ()))
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
+    def _rules(self, params: Mapping[str, np.ndarray]) -> list[tuple[Any, str]]:
         return [(params["threshold"] < 0, "threshold must be 0 or more")]
 
     def lookback(self, params: Mapping[str, float]) -> int:
@@ -264,7 +263,7 @@ class VolatilityFilter(MovingAverages, _Levels):
     whole: ClassVar[tuple[str, ...]] = ("fast", "slow", "vol_window")
     uses: ClassVar[Uses] = (*MovingAverages.uses, (VOLATILITY, ("vol_window",)), (ONE, ()))
 
-    def _rules(self, params: pd.DataFrame) -> list[tuple[Any, str]]:
+    def _rules(self, params: Mapping[str, np.ndarray]) -> list[tuple[Any, str]]:
         return [
             *super()._rules(params),
             (params["vol_window"] < 2, "vol_window must be 2 or more"),
