@@ -326,6 +326,19 @@ def first_bars(bars: Any, price: Any) -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------------------------------------ weights
+def _by_symbol(weights: pd.DataFrame, bars: Bars) -> pd.DataFrame:
+    symbols, known = bars.symbols, bars.close.columns
+    missing = [name for name in symbols if name not in weights.columns]
+    extra = [str(name) for name in weights.columns if name not in known]
+    if missing or extra or weights.columns.has_duplicates:
+        raise ShapeError(
+            f"weights must have one column for each of {bars.n_symbols} symbols, got {len(weights.columns)}: missing "
+            f"{', '.join(missing) or 'none'}, unknown {', '.join(extra) or 'none'}; "
+            "use bars.select or add a column of zeros"
+        )
+    return weights[symbols]
+
+
 def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
     """Return weights with the bars' index and columns; missing times hold (NaN).
 
@@ -339,16 +352,7 @@ def aligned_weights(weights: Any, bars: Bars) -> pd.DataFrame:
             f"weights must be a DataFrame with one column a symbol and the bars' times as index, got "
             f"{type(weights).__name__}"
         )
-    symbols, known = bars.symbols, bars.close.columns
-    missing = [name for name in symbols if name not in weights.columns]
-    extra = [str(name) for name in weights.columns if name not in known]
-    if missing or extra or weights.columns.has_duplicates:
-        raise ShapeError(
-            f"weights must have one column for each of {bars.n_symbols} symbols, got {len(weights.columns)}: missing "
-            f"{', '.join(missing) or 'none'}, unknown {', '.join(extra) or 'none'}; "
-            "use bars.select or add a column of zeros"
-        )
-    frame = weights if weights.columns.equals(known) else weights[symbols]
+    frame = weights if weights.columns.equals(bars.close.columns) else _by_symbol(weights, bars)
     if not all(kind == np.float64 for kind in frame.dtypes):
         frame = pd.DataFrame(floats(frame, "weights"), frame.index, frame.columns)
     if not frame.index.equals(bars.index):

@@ -155,7 +155,10 @@ class Simulation:
     def _run_weights(self, keep_fills: bool) -> Paths:
         n_times, active = self.bars.n_times, self.plan.active
         rows = np.arange(n_times) if len(active) == 0 else np.where(active, np.cumsum(active) - 1, -1)
-        weights = _rows_in_order(self.plan.size, active)
+        weights = np.ascontiguousarray(self.plan.size[active] if len(active) else self.plan.size)
+        # weights of `from_weights` were looked through when they were taken
+        if self.weights is None and not kernels.all_finite_or_nan(weights):
+            raise DataError("weights must be numbers or NaN (hold), got an infinite one")
         rules = self.rules.costs.rules(self.bars.symbols, self.bars.instruments)
         cash, value = np.empty(n_times), np.empty(n_times)
         fills = np.empty((int(np.count_nonzero(~np.isnan(weights))), N_FILL)) if keep_fills else _NO_FILLS
@@ -174,20 +177,6 @@ class Simulation:
         )
         kept = _frozen(fills[:count].copy()) if keep_fills else None
         return Paths(_frozen(cash[:, None]), _frozen(value[:, None]), kept, np.zeros(1))
-
-
-def _rows_in_order(weights: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """Return the rows that may hold a weight, row after row in memory.
-
-    Raises
-    ------
-    DataError
-        If one is infinite.
-    """
-    chosen = np.ascontiguousarray(weights[active] if len(active) else weights)
-    if not kernels.all_finite_or_nan(chosen):
-        raise DataError("weights must be numbers or NaN (hold), got an infinite one")
-    return chosen
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
