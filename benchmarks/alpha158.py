@@ -25,7 +25,6 @@ from gwt_lab.features.alpha158_stream import Alpha158Stream
 from gwt_lab.market.bars import PANELS, Bars
 
 _SYMBOLS, _ROWS = 50, 20_000
-_QLIB_SYMBOLS, _QLIB_ROWS = 8, 8_000
 
 _QLIB = """
 import json, logging, sys, time
@@ -77,7 +76,7 @@ def _load() -> str:
 
 
 def _qlib(folder: Path) -> list[Figure]:
-    bars = _market(_QLIB_SYMBOLS, _QLIB_ROWS)
+    bars = _market(_SYMBOLS, _ROWS)
     export = gwt.export_qlib(bars, folder / "provider", empty_rows=False)
     out = folder / "qlib.parquet"
     done = subprocess.run(
@@ -89,8 +88,8 @@ def _qlib(folder: Path) -> list[Figure]:
     near = np.abs(ours - theirs) <= 1e-5 * np.abs(theirs) + 1e-6
     assert (near | (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))).all(), "every value must be qlib's"
     seconds = float(done.stdout.strip().splitlines()[-1])
-    rows = _QLIB_SYMBOLS * _QLIB_ROWS
-    size = f"{_QLIB_SYMBOLS} x {_QLIB_ROWS:,} bars"
+    rows = _SYMBOLS * _ROWS
+    size = f"{_SYMBOLS} x {_ROWS:,} bars"
     figures = [Figure(f"pyqlib's handler, {size}", seconds, "s", "", 2, f"kernels=1, {_load()}")]
     for name, as_qlib in (("alpha158", False), ("alpha158 as qlib", True)):
         mine = _least(lambda as_qlib=as_qlib: alpha158(bars, as_qlib, n_threads=1), 5)
