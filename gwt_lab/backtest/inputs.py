@@ -15,6 +15,7 @@ from gwt_lab.kernels import kernel
 from gwt_lab.market.account import Feed
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
+from gwt_lab.market.instruments import unified_symbol
 from gwt_lab.market.orders import FILL_PRICES
 from gwt_lab.market.time import timeframe_ns, utc_index
 
@@ -107,7 +108,9 @@ def layout_of(columns: pd.Index, bars: Bars, *, share: bool, group_by: Any = Non
     known = bars.close.columns
     unknown = [] if symbols.equals(known) else sorted({str(name) for name in symbols if name not in known})
     if unknown or columns.has_duplicates:
+        alike = [name for name in unknown if name.isalnum() and unified_symbol(name) in known]
         what = f"unknown {', '.join(unknown)}" if unknown else "the same column twice"
+        what += f" ({alike[0]} is {unified_symbol(alike[0])} here)" if alike else ""
         raise ShapeError(f"columns must be symbols of the bars ({', '.join(bars.symbols[:8])}), each once; got {what}")
     symbol_of = known.get_indexer(symbols).astype(np.int64)
     if not share:

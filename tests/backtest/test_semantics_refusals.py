@@ -387,3 +387,8 @@ def test_nullable_numbers_are_numbers():
     expected = Portfolio.from_weights(MARKET, weights)
     got = Portfolio.from_weights(MARKET, weights.astype("Float64"))
     assert got.fills.tolist() == expected.fills.tolist() != []
+
+
+def test_a_symbol_in_another_spelling_is_told_its_own():
+    entries = ENTRIES.set_axis(["AAUSDT", "BBUSDT"], axis=1)
+    refused(ShapeError, r"got unknown AAUSDT, BBUSDT \(AAUSDT is AA/USDT here\)", entries)

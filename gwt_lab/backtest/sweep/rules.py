@@ -97,7 +97,9 @@ def assumption_words(rules: SweepRules, varied: tuple[str, ...], portfolio: bool
     short = f"{_FILLS[rules.price]}; {costs}"
     cash = f"cash {rules.init_cash:,.0f} " + ("shared by all symbols" if portfolio else "for each symbol, all in")
     parts = [short, cash]
-    if not portfolio:
+    if portfolio:
+        parts.append("what the cash cannot pay is not bought")
+    else:
         sides = {"longonly": "long only", "shortonly": "short only", "both": "long and short"}
         parts += [] if "direction" in varied else [sides[rules.direction]]
         parts += _stop_words(rules, varied)

@@ -384,8 +384,9 @@ def check_user_strategy(strategy: UserStrategy, bars: Bars, parameters: dict[str
     report = check_causal(decided, bars.head(_CHECK_ROWS), n_cuts=_CHECK_CUTS)
     if not report.passed:
         first = min(report.leaks, key=lambda leak: leak.first_timestamp)
+        fault = "is not repeatable" if all(leak.law == "repetition" for leak in report.leaks) else "looks ahead"
         raise CausalityError(
-            f"{call_words(strategy.name, parameters)} looks ahead, first at {first.first_timestamp} in {first.column}: "
+            f"{call_words(strategy.name, parameters)} {fault}, first at {first.first_timestamp} in {first.column}: "
             f"{report}; repair it, or pass check=False to evaluate it all the same"
         )
     _CHECKED.add(mark)

@@ -302,3 +302,14 @@ def test_few_bars_are_not_checked_and_work(one) -> None:
     assert len(sweep(momentum, one.head(3), {"window": [1]})) == 1
     with pytest.raises(DataError):
         one.head(0)
+
+
+def test_a_function_that_answers_by_chance_is_told_as_such(one) -> None:
+    rng = np.random.default_rng(0)
+
+    def moody(close: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flags = rng.random(len(close)) > 0.5
+        return flags, ~flags
+
+    with pytest.raises(CausalityError, match=r"moody\(\) is not repeatable, first at .*differs from call to call"):
+        sweep(moody, one)
