@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gwt_lab.errors import ConfigError, UnknownNameError
+from gwt_lab.kinds import is_whole
 
 __all__ = ["CASH", "FALLBACKS", "METHODS", "AllocationSettings", "chain_of"]
 
@@ -98,7 +99,7 @@ class AllocationSettings:
             _between("max_turnover", self.max_turnover, 0, np.inf)
         for name, least in (("horizon", 1), ("min_rows", 2)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            if not is_whole(value) or value < least:
                 raise ConfigError(f"{name} must be a whole number, {least} or more; got {value!r}")
         if not isinstance(self.long_only, (bool, np.bool_)):
             raise ConfigError(f"long_only must be True or False, got {self.long_only!r}")

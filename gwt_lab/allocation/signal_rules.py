@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.kinds import is_whole
 from gwt_lab.market.time import timeframe_ns
 from gwt_lab.validation.sharpe import is_number
 
@@ -42,7 +43,7 @@ def rebalance_rows(index: pd.DatetimeIndex, timeframe: str, every: int) -> np.nd
     """
     if not isinstance(index, pd.DatetimeIndex):
         raise ShapeError(f"rows must have open times as index, got a {type(index).__name__}: set the index of the bars")
-    if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
+    if not is_whole(every) or every < 1:
         raise ConfigError(f"rebalance must be a whole number of bars, 1 or more, or None; got {every!r}")
     mask: np.ndarray = (index.as_unit("ns").asi8 // timeframe_ns(timeframe)) % every == 0
     return mask
@@ -203,7 +204,7 @@ def volatility_target(weights: Any, returns: Any, *, target: float, window: int,
     """
     if not (is_number(target) and target > 0 and isinstance(max_gross, (int, float)) and max_gross > 0):
         raise ConfigError(f"target and max_gross must be above 0, got {target} and {max_gross}")
-    if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 2:
+    if not is_whole(window) or window < 2:
         raise ConfigError(f"window must be a whole number of bars, 2 or more; got {window!r}")
     given, moves = _pair(weights, returns)
     scaled = np.full(given.shape, np.nan)

@@ -15,6 +15,7 @@ from gwt_lab.allocation.result import Allocation
 from gwt_lab.allocation.settings import CASH, AllocationSettings, known_method, settings_of
 from gwt_lab.allocation.signal_rules import rebalance_rows
 from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.kinds import is_whole
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.progress import progress
 
@@ -75,7 +76,7 @@ def walk_forward_weights(
     known_method(method)
     given = {"horizon": every} | changes if settings is None else changes
     rows = rebalance_rows(market.index, market.timeframe, every)
-    if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 2:
+    if not is_whole(window) or window < 2:
         raise ConfigError(f"window must be a whole number of bars, 2 or more; got {window!r}")
     chosen = settings_of(settings, given)
     if CASH in market.symbols:

@@ -157,9 +157,7 @@ def weights_simulation(
     return replace(simulation, plan=plan, notes=notes, weights=targets)
 
 
-def _weight_notes(
-    weights: np.ndarray, rows: np.ndarray, index: pd.DatetimeIndex, leverage: float
-) -> tuple[str, ...]:  # fmt: skip
+def _weight_notes(weights: np.ndarray, rows: np.ndarray, index: pd.DatetimeIndex, leverage: float) -> tuple[str, ...]:
     """Return notes on weights that add up to more than the account can pay, or that never trade.
 
     Proceeds of shorts pay unless positions are borrowed.

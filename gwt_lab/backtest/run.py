@@ -115,15 +115,11 @@ def count_trial(
     returns = np.asarray(portfolio.returns(), dtype=np.float64).reshape(bars.n_times, -1)
     spread = returns.std(axis=0, ddof=1)
     sharpe = np.divide(returns.mean(axis=0), spread, out=np.full(len(spread), np.nan), where=spread > 0)
+    columns = {name: [value] for name, value in parameters.items()} or {"none": [None]}
+    about = {"data": bars.content_hash, "label": _label(portfolio, settings), "strategy": named}
+    about["code_hash"] = "" if isinstance(strategy, str) else code_hash(strategy)
     for account, (first, last) in enumerate(itertools.pairwise(layout.first)):
-        trials = Trials(
-            {name: [value] for name, value in parameters.items()} or {"none": [None]},
-            data=bars.content_hash,
-            universe=tuple(bars.symbols[j] for j in layout.symbol_of[first:last]),
-            label=_label(portfolio, settings),
-            strategy=named,
-            code_hash="" if isinstance(strategy, str) else code_hash(strategy),
-        )
+        trials = Trials(columns, universe=tuple(bars.symbols[j] for j in layout.symbol_of[first:last]), **about)
         one = slice(account, account + 1)
         counted.record(trials, sharpe[one], bars.n_times, return_signature(returns[:, one]))
 

@@ -11,6 +11,7 @@ from gwt_lab.data.ccxt_venue import CcxtVenue
 from gwt_lab.data.download_pages import NO_ROWS, PageReader, merge_rows, to_frame
 from gwt_lab.data.download_window import first_open, last_closed
 from gwt_lab.errors import ConfigError, DataError
+from gwt_lab.kinds import is_whole
 from gwt_lab.market.time import timeframe_ns, timestamp
 
 __all__ = ["QlibDataAdapter"]
@@ -96,7 +97,7 @@ class QlibDataAdapter:
         DataError
             If there is no closed bar at all.
         """
-        if isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 1:
+        if not is_whole(limit) or limit < 1:
             raise ConfigError(f"limit must be a whole number of bars, 1 or more, got {limit!r}")
         self.venue.timeframe(timeframe)
         (name,) = await self.venue.load([symbol])

@@ -22,6 +22,7 @@ from gwt_lab.data.synthetic_paths import draw_bars, draw_presence
 from gwt_lab.data.synthetic_score import Score, demean, expected_score, relative_returns, score_forecast
 from gwt_lab.data.synthetic_structure import REGIMES, Dynamics, Structure, draw_structure
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_whole
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import check_timeframe, grid, timeframe_ns, timestamp
 
@@ -248,7 +249,7 @@ def synthetic_market(
 
 # ------------------------------------------------------------------------------------------------ what was asked for
 def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or int(value) < least:
+    if not is_whole(value) or int(value) < least:
         raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return int(value)
 
@@ -270,7 +271,7 @@ def _streams(seed: Any) -> Streams:
     """Return a function from a name to its own generator: what one part draws never moves another part's numbers."""
     if isinstance(seed, np.random.Generator):
         root = int(seed.integers(2**63))
-    elif isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0:
+    elif is_whole(seed) and seed >= 0:
         root = int(seed)
     else:
         raise ConfigError(f"seed must be a whole number of at least 0 or a numpy.random.Generator, got {seed!r}")

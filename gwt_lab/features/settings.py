@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_whole
 
 __all__ = ["names_of", "whole"]
 
@@ -19,7 +18,7 @@ def whole(value: Any, name: str, least: int = 1, unit: str = "bars") -> int:
     ConfigError
         If it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_whole(value) or value < least:
         raise ConfigError(f"{name} must be a whole number of {unit}, at least {least}, got {value!r}")
     return int(value)
 

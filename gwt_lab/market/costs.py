@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_number
 from gwt_lab.market.instruments import Instrument
 
 __all__ = ["CostModel"]
@@ -63,7 +64,7 @@ class CostModel:
             raise ConfigError(f"maker_fees must be a fraction between -1 and 1, got {self.maker_fees!r}")
         for name in ("fees", "slippage", "fixed_fees", "impact"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+            if not is_number(value):
                 told = repr(value) if isinstance(value, (str, bool)) else type(value).__name__
                 raise ConfigError(f"{name} must be one number, got {told}")
             if not np.isfinite(value) or value < 0 or (name in _FRACTIONS and value >= 1):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_number
 from gwt_lab.market import orders as words
 from gwt_lab.market.account import Terms
 from gwt_lab.market.costs import CostModel
@@ -44,10 +45,6 @@ def refuse_bad_stops(name: str, values: np.ndarray, *, shorts: bool) -> None:
         raise ConfigError(f"{name} must be a fraction from 0 on or NaN (none), got {np.nanmin(values)}")
     if name == "sl_stop" and not shorts and (values >= 1).any():
         raise ConfigError(f"sl_stop must be a fraction below 1 (5 % is 0.05), got {np.nanmax(values):g}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -117,11 +114,11 @@ class FillRules:
             raise ConfigError(f"price must be one of {', '.join(words.FILL_PRICES)}, got {self.price!r}")
         for name, least in (("time_stop", 0), ("limit_bars", 1)):
             value = getattr(self, name)
-            if not _is_number(value) or value % 1 or value < least:
+            if not is_number(value) or value % 1 or value < least:
                 raise ConfigError(f"{name} must be a whole number of bars from {least} on, got {value!r}")
             object.__setattr__(self, name, int(value))
         for name in ("leverage", "maintenance_margin"):
-            if not _is_number(getattr(self, name)):
+            if not is_number(getattr(self, name)):
                 raise ConfigError(f"{name} must be one number, got {getattr(self, name)!r}")
             object.__setattr__(self, name, float(getattr(self, name)))
         if not isinstance(self.costs, CostModel):

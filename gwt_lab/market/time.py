@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import DataError, UnknownNameError
+from gwt_lab.kinds import is_number
 
 __all__ = [
     "bars_per_year",
@@ -209,7 +210,7 @@ def timestamp(when: Any) -> pd.Timestamp:
     DataError
         If it is no time, is missing, or lies beyond the years that nanoseconds reach (1678 to 2261).
     """
-    if isinstance(when, (int, float, np.integer, np.floating)) and not isinstance(when, bool):
+    if is_number(when):
         return utc_index(np.array([when]), name="the time")[0]
     try:
         if isinstance(when, str) and when.strip() in ("now", "today"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gwt_lab.data.durations import duration
 from gwt_lab.errors import ConfigError, DataError
 from gwt_lab.market.time import timeframe_ns, timestamp
 from gwt_lab.models.folds import Rows
@@ -332,8 +333,8 @@ def _age(max_age: Any) -> pd.Timedelta | None:
     if max_age is None:
         return None
     try:
-        age = None if isinstance(max_age, (int, float)) else pd.Timedelta(max_age)
-    except (TypeError, ValueError):
+        age = duration(max_age, "max_age")
+    except ConfigError:
         age = None
     if age is None or not age >= pd.Timedelta(0):
         raise ConfigError(f"max_age must be a span with its unit, such as '24h' or '7D', got {max_age!r}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_number
 
 __all__ = ["number", "threshold_of", "whole_number"]
 
@@ -36,7 +37,7 @@ def number(name: str, value: Any, low: float, high: float = math.inf, *, above: 
     ConfigError
         If it is none, or out of range.
     """
-    kind = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    kind = is_number(value)
     if not kind or not math.isfinite(value) or not low <= value <= high or (above and value == low):
         wanted = f"above {low:g}" if above else f"of at least {low:g}"
         wanted += f" and at most {high:g}" if math.isfinite(high) else ""
@@ -52,7 +53,7 @@ def threshold_of(value: Any) -> float:
     ConfigError
         If it does not lie between 0.5 and 1.
     """
-    kind = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    kind = is_number(value)
     if not kind or not 0.5 <= value < 1:
         raise ConfigError(f"threshold must lie between 0.5 and 1, got {value!r}")
     return float(value)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, NotFittedError
+from gwt_lab.kinds import is_whole
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import timeframe_ns
@@ -92,7 +93,7 @@ class QlibSignalGenerator:
     ) -> None:
         if label not in LABELS:
             raise ConfigError(f"label must be one of {', '.join(LABELS)}, got {label!r}")
-        if isinstance(horizon, bool) or not isinstance(horizon, (int, np.integer)) or horizon < 1:
+        if not is_whole(horizon) or horizon < 1:
             raise ConfigError(f"horizon must be a whole number of bars, at least 1, got {horizon!r}")
         if splits is not None and (isinstance(splits, str) or not hasattr(splits, "split")):
             raise ConfigError(f"splits must be a splitter such as PurgedWalkForward(5, purged_size=2), got {splits!r}")

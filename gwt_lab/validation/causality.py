@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import CausalityError, ConfigError, DataError
+from gwt_lab.kinds import is_whole
 from gwt_lab.validation.causality_inputs import BarsWorld, FrameWorld, world_of
 from gwt_lab.validation.causality_outputs import as_frame, differences, times_of, until
 
@@ -139,7 +140,7 @@ def check_causal(
     world = world_of(bars)
     if len(world.times) < 4:
         raise DataError(f"check_causal needs at least 4 rows to cut, got {len(world.times)}")
-    if lookback is not None and (not _whole(lookback) or not 1 <= lookback <= len(world.times)):
+    if lookback is not None and (not is_whole(lookback) or not 1 <= lookback <= len(world.times)):
         raise DataError(
             f"lookback must be a whole number between 1 and the {len(world.times)} rows of the data, got {lookback!r}: "
             "pass more bars, or another lookback"
@@ -154,15 +155,11 @@ def check_causal(
     return report_of(checks, rng, n_cuts, lookback)
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
 def _refuse_settings(function: Any, n_cuts: Any, seed: Any, tolerance: Any) -> None:
     if not callable(function):
         raise ConfigError(f"check_causal needs a function of bars as its first argument, got {type(function).__name__}")
     for name, value, least in (("n_cuts", n_cuts, 1), ("seed", seed, 0)):
-        if not _whole(value) or value < least:
+        if not is_whole(value) or value < least:
             raise ConfigError(f"{name} must be a whole number of at least {least}, got {value!r}")
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.number)) or not 0 <= tolerance < np.inf:
         raise ConfigError(f"tolerance must be a number of at least 0, got {tolerance!r}")

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError, DataError, ShapeError
+from gwt_lab.kinds import is_whole
 from gwt_lab.market.time import timestamp
 from gwt_lab.validation.causality import CausalReport, CutCheck, report_of
 from gwt_lab.validation.causality_inputs import BarsWorld, FrameWorld, world_of
@@ -109,7 +110,7 @@ def _refuse_kinds(pipeline: Any, horizon: Any, lookback: Any, tolerance: Any) ->
     if not callable(pipeline):
         raise ConfigError(f"pipeline must be a function of bars, got {type(pipeline).__name__}")
     for name, value in {"horizon": horizon, "lookback": lookback}.items():
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        whole = is_whole(value)
         if not whole and not (name == "lookback" and value is None):
             raise ConfigError(f"{name} must be a whole number of bars, got {value!r}")
     number = isinstance(tolerance, (int, float, np.number)) and not isinstance(tolerance, bool)

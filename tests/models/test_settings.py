@@ -122,6 +122,7 @@ def test_members_and_weights_of_an_ensemble(bars: Bars, trained: QlibSignalGener
     ("rule", "message"),
     [
         ({"max_age": 24}, "max_age must be a span with its unit, such as '24h' or '7D', got 24"),
+        ({"max_age": "24"}, "max_age must be a span with its unit"),
         ({"max_age": "soon"}, "max_age must be a span"),
         ({"max_age": "-1h"}, "max_age must be a span"),
         ({"max_age": float("nan")}, "max_age must be a span"),

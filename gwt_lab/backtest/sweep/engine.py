@@ -25,6 +25,7 @@ from gwt_lab.backtest.sweep.user_functions import UserStrategy, check_user_strat
 from gwt_lab.backtest.sweep.work import SIGNAL_BYTES, Chunk, FamilyWork, Work, probe, sweep_market
 from gwt_lab.errors import ConfigError, LedgerError, UnknownNameError
 from gwt_lab.kernels import KERNELS_HASH
+from gwt_lab.kinds import is_whole
 from gwt_lab.market.as_bars import as_bars
 from gwt_lab.market.bars import Bars
 from gwt_lab.market.time import bars_per_year
@@ -303,7 +304,7 @@ def _metrics(metrics: Iterable[str]) -> tuple[str, ...]:
 def _count(name: str, value: int | None) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+    if not is_whole(value) or value < 1:
         raise ConfigError(f"{name} must be a whole number of at least 1, got {value!r}")
     return int(value)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_whole
 
 __all__ = ["Axes", "Grid", "read_axes"]
 
@@ -122,7 +123,7 @@ class Axes:
 
     def sample(self, n_samples: int, seed: int) -> Grid:
         """Return `n_samples` different combinations drawn at random, in the grid's order; all if there are fewer."""
-        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        if not is_whole(seed) or seed < 0:
             raise ConfigError(f"seed must be a whole number from 0 on, got {seed!r}")
         rng = np.random.default_rng(seed)
         total = self.n_product

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_whole
 
 __all__ = ["PLATEAU_COLUMNS", "axis_ranks", "plateau_scores"]
 
@@ -55,7 +56,7 @@ def plateau_scores(values: np.ndarray, ranks: np.ndarray, ordered: np.ndarray, r
         that the same dispersion costs it more. The score is NaN where the value is, and where there are fewer values
         than one more than the number of axes: what has no neighbourhood cannot be judged.
     """
-    if not isinstance(radius, (int, np.integer)) or isinstance(radius, bool) or radius < 1:
+    if not is_whole(radius) or radius < 1:
         raise ConfigError(f"radius must be a whole number of steps of at least 1, got {radius!r}")
     sizes = ranks.max(axis=0) + 1 if len(ranks) else np.ones(ranks.shape[1], dtype=np.int64)
     if np.prod(sizes.astype(np.float64)) > 2**62:

@@ -11,6 +11,7 @@ import numpy as np
 from gwt_lab.backtest.sweep.families import SweepRules
 from gwt_lab.backtest.sweep.grid import Grid
 from gwt_lab.errors import ConfigError
+from gwt_lab.kinds import is_number
 from gwt_lab.market.costs import CostModel
 
 __all__ = ["MAY_BE_OFF", "RULE_NAMES", "assumption_words", "read_rules", "rules_in_grid"]
@@ -41,12 +42,12 @@ def read_rules(settings: Mapping[str, Any]) -> SweepRules:
         if settings[name] not in choices:
             raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {settings[name]!r}")
     cash = settings["init_cash"]
-    if not _number(cash) or not np.isfinite(cash) or cash <= 0:
+    if not is_number(cash) or not np.isfinite(cash) or cash <= 0:
         raise ConfigError(f"init_cash must be above 0, got {cash!r}")
     stops = {name: _stop(name, settings[name]) for name in ("sl_stop", "tp_stop")}
     time_stop = settings["time_stop"]
     time_stop = 0 if time_stop is None or time_stop != time_stop else time_stop
-    if not _number(time_stop) or time_stop != int(time_stop) or time_stop < 0:
+    if not is_number(time_stop) or time_stop != int(time_stop) or time_stop < 0:
         raise ConfigError(f"time_stop must be a whole number of bars, 0 or None for none, got {time_stop!r}")
     if not isinstance(settings["sl_trail"], (bool, np.bool_)):
         raise ConfigError(f"sl_trail must be True or False, got {settings['sl_trail']!r}")
@@ -58,14 +59,10 @@ def read_rules(settings: Mapping[str, Any]) -> SweepRules:
 def _stop(name: str, value: Any) -> float:
     if value is None or value != value:
         return float("nan")
-    if not _number(value) or not 0 < value < (1 if name == "sl_stop" else np.inf):
+    if not is_number(value) or not 0 < value < (1 if name == "sl_stop" else np.inf):
         wanted = "a fraction between 0 and 1" if name == "sl_stop" else "a fraction above 0"
         raise ConfigError(f"{name} must be {wanted} of the entry price, or None for none, got {value!r}")
     return float(value)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def rules_in_grid(base: SweepRules, grid: Grid) -> tuple[tuple[SweepRules, ...], np.ndarray]:
